@@ -1,0 +1,271 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What an action is, declared once.
+
+The declaration is a method. Its signature gives the arguments, ``Annotated[type, "help"]`` their help, its
+docstring the action's help, and the decorator the rest::
+
+    @action(permission="lifecycle", changes=True, phrases=("start", "boot"), says="I am {state} now.")
+    def start(self, *, wait: t.Annotated[bool, "Return when the machine runs"] = True) -> dict[str, t.Any]:
+        '''Start the machine.'''
+
+Dispatch, ad-hoc commands with their forms, chat phrases, permissions, ``docs/actions.md`` and what
+``entity_command`` accepts derive from it. A declaration that lacks something fails when its module is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import json
+import math
+import typing as t
+
+from .errors import InvalidArgument, UnknownAction
+
+REQUIRED: t.Final = inspect.Parameter.empty
+_DECLARATION = "__archipel_action__"
+_TRUE = frozenset(("1", "true", "yes", "on"))
+_FALSE = frozenset(("0", "false", "no", "off"))
+_NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
+
+
+class Progress:
+    """Where a long action tells how far it is. A parameter of this type is not an argument: whoever runs the
+    action passes it. This one ignores what it is told."""
+
+    def __call__(self, text: str, fraction: float | None = None) -> None:
+        """``fraction`` runs from 0 to 1, or is None where no end is in sight."""
+
+
+@t.runtime_checkable
+class Bindable(t.Protocol):
+    """A class that takes an argument from data that came from outside."""
+
+    @classmethod
+    def bind(cls, untrusted: t.Any, where: str) -> t.Any:
+        """The value, or InvalidArgument naming ``where``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict`` or a Bindable."""
+
+    name: str
+    type: t.Any
+    help: str
+    default: t.Any = REQUIRED
+    choices: tuple[t.Any, ...] = ()
+    elements: t.Any = None
+    optional: bool = False
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+    @property
+    def type_name(self) -> str:
+        return _NAMES.get(self.type, "dict")
+
+    def bind(self, untrusted: t.Any, *, text: bool = False) -> t.Any:
+        """The typed value of data from outside; ``text`` when all of it came as strings, from a form or a chat."""
+        if untrusted is None:
+            if self.optional or self.default is None:
+                return None
+            raise InvalidArgument(f"{self.name}: a value is needed, {self._wanted()}.")
+        value = self._from_text(untrusted) if text else untrusted
+        value = self._convert(self.type, value, self.name)
+        if self.elements is not None:
+            value = [self._convert(self.elements, item, f"{self.name}[{i}]") for i, item in enumerate(value)]
+        for item in value if self.elements is not None else (value,):
+            if self.choices and item not in self.choices:
+                raise InvalidArgument(f"{self.name}: {item!r} is not possible; it is one of {_listed(self.choices)}.")
+        return value
+
+    def _wanted(self) -> str:
+        return f"one of {_listed(self.choices)}" if self.choices else f"of type {self.type_name}"
+
+    def _from_text(self, untrusted: t.Any) -> t.Any:
+        if isinstance(untrusted, (list, tuple)):
+            if self.type is list:
+                return list(untrusted)
+            untrusted = "\n".join(str(line) for line in untrusted)
+        if not isinstance(untrusted, str) or self.type is str:
+            return untrusted
+        written = untrusted.strip()
+        try:
+            if self.type is bool:
+                if written.lower() in _TRUE | _FALSE:
+                    return written.lower() in _TRUE
+                raise ValueError
+            if self.type is list:
+                return json.loads(written) if written.startswith("[") else [w.strip() for w in written.split(",") if w.strip()]
+            if self.type in (int, float):
+                return self.type(written)
+            return json.loads(written)
+        except ValueError:
+            raise InvalidArgument(f"{self.name}: {written[:80]!r} cannot be read as {self.type_name}.") from None
+
+    @staticmethod
+    def _convert(wanted: t.Any, value: t.Any, where: str) -> t.Any:
+        if wanted is t.Any:
+            return value
+        if wanted not in _NAMES:
+            return wanted.bind(value, where)
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        # bool is an int to Python, and not to anyone who writes a task.
+        fits = isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool)
+        if not fits or (wanted is float and not math.isfinite(value)):
+            raise InvalidArgument(f"{where}: {str(value)[:80]!r} is not of type {_NAMES[wanted]}.")
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``."""
+
+    name: str
+    entity: str
+    help: str
+    permission: str
+    changes: bool
+    long: bool
+    phrases: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    says: str | t.Callable[[t.Mapping[str, t.Any]], str]
+    function: t.Callable[..., t.Any]
+    wants_progress: str | None
+
+    def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
+        """Keyword arguments for ``function``, from data that came from outside."""
+        if not isinstance(untrusted, dict):
+            raise InvalidArgument(f"{self.name}: arguments are a mapping of names to values.")
+        known = {argument.name: argument for argument in self.arguments}
+        for name in untrusted:
+            if name not in known:
+                raise InvalidArgument(f"{self.name}: unknown argument {str(name)[:80]!r}.{nearest(name, known)}")
+        missing = [a.name for a in self.arguments if a.required and a.name not in untrusted]
+        if missing:
+            raise InvalidArgument(f"{self.name}: {', '.join(missing)} must be given.")
+        return {name: known[name].bind(value, text=text) for name, value in untrusted.items()}
+
+    def sentence(self, result: t.Mapping[str, t.Any]) -> str:
+        """What the contact says of a result, in the first person."""
+        return self.says.format_map(result) if isinstance(self.says, str) else self.says(result)
+
+
+def action(
+    *,
+    permission: str,
+    changes: bool,
+    says: str | t.Callable[[t.Mapping[str, t.Any]], str],
+    phrases: t.Sequence[str] = (),
+    long: bool = False,
+    name: str | None = None,
+) -> t.Callable[[t.Callable[..., t.Any]], t.Callable[..., t.Any]]:
+    """Declare a method as an action.
+
+    :param permission: the token that a grant names.
+    :param changes: whether it changes anything; such actions are locked per machine and audited.
+    :param says: the answer to a person: a format string over the result, or a function of it.
+    :param phrases: what to say to the contact in a chat; ``{argument}`` stands for a word of the asker's.
+    :param long: whether it runs as a job.
+    """
+
+    def declare(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        given = (name or function.__name__, permission, bool(changes), bool(long), tuple(phrases), says)
+        setattr(function, _DECLARATION, (*given, *_signature(function, tuple(phrases))))
+        if not permission or not says:
+            raise TypeError(f"{function.__qualname__}: an action needs a permission and something to say.")
+        return function
+
+    return declare
+
+
+def actions_of(owner: type, entity: str) -> dict[str, Action]:
+    """The actions that ``owner`` and its bases declare, by name, as ``entity`` has them."""
+    found: dict[str, Action] = {}
+    for klass in reversed(owner.__mro__):
+        for function in vars(klass).values():
+            declared = getattr(function, _DECLARATION, None)
+            if declared is not None:
+                title, permission, changes, long, phrases, says, text, arguments, progress = declared
+                found[title] = Action(
+                    title, entity, text, permission, changes, long, phrases, arguments, says, function, progress
+                )
+    return found
+
+
+def find(actions: t.Mapping[str, Action], untrusted_name: str) -> Action:
+    """The action of that name; UnknownAction names the nearest ones."""
+    if untrusted_name in actions:
+        return actions[untrusted_name]
+    raise UnknownAction(f"There is no action {str(untrusted_name)[:80]!r} here.{nearest(untrusted_name, actions)}")
+
+
+def nearest(untrusted_name: t.Any, known: t.Iterable[str]) -> str:
+    """`` Did you mean …?`` or, where nothing is near, an empty string."""
+    close = difflib.get_close_matches(str(untrusted_name)[:80], list(known), n=2)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _listed(choices: t.Iterable[t.Any]) -> str:
+    return ", ".join(str(choice) for choice in choices)
+
+
+def _signature(
+    function: t.Callable[..., t.Any], phrases: tuple[str, ...]
+) -> tuple[str, tuple[Argument, ...], str | None]:
+    where = function.__qualname__
+    text = inspect.getdoc(function)
+    if not text:
+        raise TypeError(f"{where}: an action needs a docstring, it is its help.")
+    hints = t.get_type_hints(function, include_extras=True)
+    arguments: list[Argument] = []
+    progress = None
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        hint = hints.get(parameter.name)
+        if hint is Progress:
+            progress = parameter.name
+            continue
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(f"{where}: argument {parameter.name} of an action must be keyword-only.")
+        if t.get_origin(hint) is not t.Annotated or not isinstance(t.get_args(hint)[1], str):
+            raise TypeError(f'{where}: argument {parameter.name} needs Annotated[type, "help"].')
+        arguments.append(_argument(parameter, *t.get_args(hint)[:2], where=where))
+    names = {argument.name for argument in arguments}
+    for phrase in phrases:
+        for word in phrase.split():
+            if word.startswith("{") and word.strip("{}") not in names:
+                raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
+    return text, tuple(arguments), progress
+
+
+def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, where: str) -> Argument:
+    optional = False
+    if t.get_origin(hint) is t.Union:
+        inner = [kind for kind in t.get_args(hint) if kind is not type(None)]
+        optional = len(inner) < len(t.get_args(hint))
+        if len(inner) != 1:
+            raise TypeError(f"{where}: argument {parameter.name} can be of one type only.")
+        hint = inner[0]
+    choices: tuple[t.Any, ...] = ()
+    elements = None
+    if t.get_origin(hint) is list:
+        elements = t.get_args(hint)[0]
+        if t.get_origin(elements) is t.Literal:
+            choices = t.get_args(elements)
+            elements = type(choices[0])
+        hint = list
+    elif t.get_origin(hint) is t.Literal:
+        choices = t.get_args(hint)
+        hint = type(choices[0])
+    elif t.get_origin(hint) is dict:
+        hint = dict
+    for kind in (hint, elements):
+        if kind is not None and kind is not t.Any and kind not in _NAMES and not hasattr(kind, "bind"):
+            raise TypeError(f"{where}: argument {parameter.name} has a type that data cannot be bound to: {kind}.")
+    return Argument(parameter.name, hint, text, parameter.default, choices, elements, optional)
