@@ -1,0 +1,135 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The other side of a conversation: a person or a program with a plain slixmpp client and slixmpp's own plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+import typing as t
+
+import slixmpp
+from slixmpp.exceptions import IqError
+from slixmpp.xmlstream import ET
+
+JSON = "{urn:xmpp:json:0}json"
+COMMANDS = "http://jabber.org/protocol/commands"
+PLUGINS = ("xep_0004", "xep_0030", "xep_0050", "xep_0060", "xep_0077", "xep_0122", "xep_0199")
+
+
+class Client(slixmpp.ClientXMPP):
+    """``heard`` are messages, ``seen`` presences, in the order in which they came."""
+
+    def __init__(self, jid: str, password: str, ca_file: str) -> None:
+        super().__init__(jid, password, ssl_context=ssl.create_default_context(cafile=ca_file))
+        self.enable_direct_tls = False
+        for plugin in PLUGINS:
+            self.register_plugin(plugin)
+        self.heard: list[tuple[str, str]] = []
+        self.seen: list[tuple[str, str, str]] = []
+        self.published: list[tuple[str, str, t.Any]] = []
+        self._news = asyncio.Event()
+        self.add_event_handler("message", self._message)
+        self.add_event_handler("presence", self._presence)
+        self.add_event_handler("pubsub_publish", self._publish)
+
+    def _message(self, message: t.Any) -> None:
+        if message["type"] == "chat":
+            self.heard.append((str(message["from"]), message["body"]))
+            self._news.set()
+
+    def _presence(self, presence: t.Any) -> None:
+        self.seen.append((str(presence["from"]), presence["type"], presence["status"]))
+        self._news.set()
+
+    def _publish(self, message: t.Any) -> None:
+        items = message["pubsub_event"]["items"]
+        for item in items:
+            payload = item.xml.find(JSON)
+            self.published.append((items["node"], item["id"], json.loads(payload.text) if payload is not None else None))
+        self._news.set()
+
+    async def until(self, found: t.Callable[[], t.Any], seconds: float = 15) -> t.Any:
+        """What ``found`` returns, as soon as it is true; asked again at whatever arrives."""
+        async with asyncio.timeout(seconds):
+            while not (result := found()):
+                self._news.clear()
+                await self._news.wait()
+            return result
+
+    async def says(self, jid: str, text: str) -> str:
+        """Send a chat message and return the answer."""
+        before = len(self.heard)
+        self.send_message(slixmpp.JID(jid), text, mtype="chat")
+
+        def answer() -> list[str]:
+            return [body for sender, body in self.heard[before:] if sender.split("/")[0] == jid.split("/")[0]]
+
+        return t.cast(str, (await self.until(answer))[0])
+
+    async def saw(self, jid: str, show: str, status: str = "", *, after: int = 0) -> tuple[str, str, str]:
+        """The presence of that contact, as soon as it has been seen; ``after`` skips those seen before."""
+
+        def found() -> t.Any:
+            return [
+                p for p in self.seen[after:] if p[0].startswith(jid) and p[1] == show and p[2].startswith(status)
+            ]
+
+        return t.cast("tuple[str, str, str]", (await self.until(found))[-1])
+
+    async def call(self, jid: str, action: str, arguments: t.Any = None, *, seconds: float = 20) -> dict[str, t.Any]:
+        """An action as programs call it; IqError if it fails."""
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        return t.cast("dict[str, t.Any]", json.loads((await self.command(jid, action, json_text=text)).find(JSON).text))
+
+    async def command(self, jid: str, node: str, *, json_text: str | None = None, seconds: float = 20) -> ET.Element:
+        """The ``<command>`` of the answer."""
+        iq = self.make_iq_set(ito=slixmpp.JID(jid))
+        command = ET.Element(f"{{{COMMANDS}}}command", {"node": node, "action": "execute"})
+        if json_text is not None:
+            ET.SubElement(command, JSON).text = json_text
+        iq.append(command)
+        answer = await iq.send(timeout=seconds)
+        return answer.xml.find(f"{{{COMMANDS}}}command")
+
+    async def commands(self, jid: str) -> set[str]:
+        """The nodes of the commands that this contact lists for us."""
+        answer = await self["xep_0050"].get_commands(slixmpp.JID(jid))
+        return {item[1] for item in answer["disco_items"]["items"]}
+
+    async def create_node(self, node: str, publishers: t.Iterable[str]) -> None:
+        service = f"pubsub.{self.boundjid.host}"
+        form = self["xep_0004"].make_form("submit")
+        form.add_field("FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#node_config")
+        for name, value in {"access_model": "whitelist", "persist_items": "1", "max_items": "10000"}.items():
+            form.add_field(f"pubsub#{name}", value=value)
+        await self["xep_0060"].create_node(service, node, config=form)
+        await self["xep_0060"].modify_affiliations(service, node, [(who, "publisher") for who in publishers])
+        await self["xep_0060"].subscribe(service, node)
+
+    async def items(self, node: str) -> dict[str, t.Any]:
+        """The items of a node: id to payload."""
+        answer = await self["xep_0060"].get_items(f"pubsub.{self.boundjid.host}", node)
+        return {item["id"]: json.loads(item.xml.find(JSON).text) for item in answer["pubsub"]["items"]}
+
+
+def error_of(failure: IqError) -> dict[str, t.Any]:
+    """The JSON container of a failed action."""
+    return t.cast("dict[str, t.Any]", json.loads(failure.iq["error"].xml.find(JSON).text))
+
+
+@contextlib.asynccontextmanager
+async def connected(server: t.Any, name: str, *, resource: str = "test", password: str = "") -> t.AsyncIterator[Client]:
+    """A client that is online, and gone afterwards."""
+    client = Client(f"{name}@{server.domain}/{resource}", password or server.password, str(server.ca_file))
+    started = client.wait_until("session_start", 20)
+    client.connect(server.host, server.port)
+    await started
+    client.send_presence()
+    try:
+        yield client
+    finally:
+        await client.disconnect(1)
