@@ -1,0 +1,121 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check of this project, by name.
+
+``make check`` runs those tagged ``check``, ``make test`` those tagged ``test``; ``.venv/bin/nox -l`` lists them and
+``.venv/bin/nox -s NAME -- ARGUMENTS`` runs one, with arguments for the tool in it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import nox
+
+ROOT = pathlib.Path(__file__).resolve().parent
+RESULTS = ROOT / ".cache/results"
+NEWEST = "3.13"
+LIBVIRT = ("gcc", "libvirt-dev", "pkg-config", "python3-dev")
+
+# Skipping what cannot run would pass.
+nox.options.error_on_missing_interpreters = True
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.tags = ["check"]
+
+
+def prepare_environment() -> None:
+    """Let the tools find what this machine has: its Pythons, and its package indexes."""
+    # pyenv's shims answer for versions that are not selected, and fail when they are called.
+    paths = [path for path in os.environ["PATH"].split(os.pathsep) if pathlib.Path(path).name != "shims"]
+    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    paths += sorted(str(path) for path in pyenv.glob("versions/3.*/bin"))
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys(paths))
+
+    os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+    os.environ.setdefault("UV_LINK_MODE", "hardlink")
+    # uv does not read pip's configuration; in pip no index goes before another.
+    os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    names = {
+        "index-url": ("UV_DEFAULT_INDEX", " "),
+        "extra-index-url": ("UV_INDEX", " "),
+        "find-links": ("UV_FIND_LINKS", ","),
+        "cert": ("SSL_CERT_FILE", " "),
+    }
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    for line in listing.stdout.splitlines():
+        key, _, value = line.partition("=")
+        variable, separator = names.get(key.rpartition(".")[2], ("", ""))
+        if variable:
+            os.environ.setdefault(variable, separator.join(ast.literal_eval(value).split()))
+
+
+prepare_environment()
+
+
+def packages(session: nox.Session, *names: str) -> None:
+    """Have Debian packages on this machine."""
+    session.run("tests/checks/packages", *names, external=True)
+
+
+def group(session: nox.Session, name: str, *more: str) -> None:
+    """Install a dependency group of pyproject.toml, and more."""
+    session.install("--group", name, *more)
+
+
+def libvirt_python(session: nox.Session) -> str:
+    """The requirement that matches this machine's libvirt; uv keeps the wheel that it builds."""
+    packages(session, *LIBVIRT)
+    version = session.run("pkg-config", "--modversion", "libvirt", external=True, silent=True)
+    return f"libvirt-python=={version.strip()}"
+
+
+def collection(session: nox.Session) -> pathlib.Path:
+    """A copy of this checkout's files where Ansible's tools want a collection to be; they refuse links to it.
+
+    It holds what git tracks or would track, as it is in the working tree.
+    """
+    base = pathlib.Path(session.create_tmp())
+    tree = base / "ansible_collections/archipel/orchestrator"
+    shutil.rmtree(tree, ignore_errors=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for name in filter(None, listing.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    session.env["ANSIBLE_COLLECTIONS_PATH"] = str(base)
+    return tree
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    session.run(
+        "python", "-m", "pytest", f"--junitxml={RESULTS / session.name}.xml", *(session.posargs or arguments)
+    )  # fmt: skip
+
+
+@nox.session(tags=["check", "test"])
+def lint(session: nox.Session) -> None:
+    """ruff, and types of the core, the agent and the controller's side."""
+    group(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", "--diff", ".")
+    session.run("mypy", "plugins/module_utils/archipel", "roles/agent/files/archipel_agent", "lab", "tests/checks")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"], tags=["test"])
+def units(session: nox.Session) -> None:
+    """tests/unit: the core on libvirt's test driver."""
+    group(session, "tests", libvirt_python(session))
+    pytest(session, "tests/unit")
