@@ -1,0 +1,163 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host: a Debian with systemd, sshd and an address, started, stopped, cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+import typing as t
+
+from . import base, network
+from .container import Container, Overlay
+from .plan import DOMAIN, HOSTS, Host, Lab
+from .steps import LabError, run
+
+_SSH: t.Final = """
+Host *
+  User root
+  IdentityFile {key}
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+  ConnectTimeout 5
+  ServerAliveInterval 5
+"""
+# Machines share the layer 2 of their host through br0, so they keep their addresses when they move.
+_NETWORKD: t.Final = {
+    "10-br0.netdev": "[NetDev]\nName=br0\nKind=bridge\n",
+    "10-host0.network": "[Match]\nName=host0\n[Network]\nBridge=br0\n",
+    "10-br0.network": "[Match]\nName=br0\n[Network]\nAddress={address}/24\nLinkLocalAddressing=no\n",
+}
+_BOOT: t.Final = (
+    "--boot",
+    "--resolv-conf=off",
+    "--capability=all",
+    "--bind=/dev/net/tun",
+)
+
+
+def make_keys(lab: Lab) -> None:
+    """The lab's own key and ssh configuration."""
+    key = lab.state / "key"
+    if not key.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "archipel-lab", "-f", key)
+    names = (f"Host {host.name}\n  HostName {lab.address(host)}\n" for host in HOSTS)
+    lab.ssh_config.write_text(_SSH.format(key=key).lstrip() + "".join(names))
+
+
+def _parts(lab: Lab, host: Host) -> tuple[Container, Overlay]:
+    lower = (base.base(lab),)
+    if host.layer:
+        made = base.layer(lab, host.layer)
+        lower = (made.upper, *made.lower)
+    overlay = Overlay(lab.state / "hosts" / host.name, lower)
+    container = Container(
+        f"{lab.name}-{host.name}",
+        overlay.root,
+        (*_BOOT, f"--hostname={host.name}", f"--network-bridge={lab.bridge}"),
+    )
+    return container, overlay
+
+
+def interface(lab: Lab, host: Host) -> str:
+    """The machine's end of the host's cable, as systemd-nspawn names it."""
+    return f"vb-{lab.name}-{host.name}"
+
+
+def is_running(lab: Lab, host: Host) -> bool:
+    return Container(f"{lab.name}-{host.name}", pathlib.Path()).running
+
+
+def start(lab: Lab, host: Host) -> None:
+    """Start it; ``await_ready`` waits for it."""
+    if is_running(lab, host):
+        return
+    container, overlay = _parts(lab, host)
+    fresh = not overlay.upper.exists()
+    overlay.mount()
+    if fresh:
+        _furnish(lab, host, overlay.root)
+    container.start(log=lab.logs / f"host-{host.name}.log")
+
+
+def _furnish(lab: Lab, host: Host, root: pathlib.Path) -> None:
+    """What a new host has of its own: name, identity, addresses, keys, and the way to packages."""
+    certificates = "/etc/ssl/certs/ca-certificates.crt"
+    files = {
+        "etc/hostname": f"{host.name}\n",
+        "etc/machine-id": hashlib.md5(f"{lab.name}-{host.name}".encode()).hexdigest() + "\n",
+        "etc/hosts": "127.0.0.1 localhost\n"
+        + "".join(
+            f"{lab.address(known)} {' '.join((f'{known.name}.{DOMAIN}', known.name, *known.aliases))}\n"
+            for known in HOSTS
+        ),
+        "etc/apt/apt.conf.d/zz-lab": f'Acquire::http::Proxy "{lab.proxy}";\nAcquire::https::Proxy "{lab.proxy}";\n',
+        "etc/pip.conf": f"[global]\nproxy = {lab.proxy}\ncert = {certificates}\ndisable-pip-version-check = true\n",
+        "root/.ssh/authorized_keys": (lab.state / "key.pub").read_text(),
+        **{f"etc/systemd/network/{n}": text.format(address=lab.address(host)) for n, text in _NETWORKD.items()},
+    }
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (root / "root/.ssh").chmod(0o700)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", root / "etc/ssh/ssh_host_ed25519_key")
+
+
+def await_ready(lab: Lab, host: Host, *, seconds: float = 60) -> None:
+    """Return when ssh answers and systemd has started everything; LabError when it does not, or units failed."""
+    log = lab.logs / f"host-{host.name}.log"
+    address = lab.address(host)
+    network.await_port(address, 22, seconds=seconds, otherwise=f"{host.name} does not answer at {address}; see {log}.")
+    end = time.monotonic() + seconds
+    state = ""
+    # sshd turns logins away ("booting up") until systemd-user-sessions ran.
+    while state != "running" and time.monotonic() < end:
+        said = subprocess.run(
+            ssh(lab, host, "systemctl is-system-running --wait"), capture_output=True, text=True, check=False
+        )
+        state = said.stdout.strip()
+        if state == "degraded":
+            failed = subprocess.run(
+                ssh(lab, host, "systemctl --failed --plain --no-legend"), capture_output=True, text=True, check=False
+            )
+            raise LabError(f"On {host.name} units failed:\n{failed.stdout}")
+    if state != "running":
+        raise LabError(f"{host.name} is not up after {seconds:.0f} s (it says {state or 'nothing'!r}); see {log}.")
+
+
+def stop(lab: Lab, host: Host) -> None:
+    """Shut it down in an orderly way. What is on its disk stays."""
+    container, overlay = _parts(lab, host)
+    container.stop()
+    _detach(lab, host, overlay)
+
+
+def crash(lab: Lab, host: Host) -> None:
+    """Cut its power. What is on its disk stays."""
+    container, overlay = _parts(lab, host)
+    container.cut()
+    _detach(lab, host, overlay)
+
+
+def _detach(lab: Lab, host: Host, overlay: Overlay) -> None:
+    network.delete_link(interface(lab, host))
+    overlay.unmount()
+
+
+def discard(lab: Lab, host: Host) -> None:
+    """Cut its power and throw its disk away."""
+    crash(lab, host)
+    shutil.rmtree(lab.state / "hosts" / host.name, ignore_errors=True)
+
+
+def ssh(lab: Lab, host: Host, *command: str) -> list[str | os.PathLike[str]]:
+    """The words of a command that runs the given one on the host."""
+    return ["ssh", "-F", lab.ssh_config, host.name, *command]

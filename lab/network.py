@@ -1,0 +1,132 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts' network: a bridge of its own, and one way out, a proxy that knows the package indexes and nothing else.
+
+There is no route beyond the bridge. Which indexes those are is read from the machine's own configuration of apt and
+pip.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import socket
+import sys
+import time
+import typing as t
+import urllib.parse
+
+from . import base
+from .container import Container, Overlay
+from .plan import Lab
+from .steps import LabError, run
+
+_PROXY: t.Final = """
+http_port {gateway}:3128
+# Else it asks the name server for its own name, which may take half a minute.
+visible_hostname lab-proxy
+acl lab src {network}.0/24
+acl indexes dstdomain {indexes}
+http_access allow lab indexes
+http_access deny all
+pid_filename none
+access_log stdio:/var/spool/squid/access.log
+cache_log /var/spool/squid/cache.log
+coredump_dir /var/spool/squid
+cache_dir ufs /var/spool/squid/cache 4000 16 64
+maximum_object_size 512 MB
+# A package file never changes, nor does an index by its hash; all else is asked for again.
+refresh_pattern (\\.deb|\\.whl|by-hash) 129600 100% 129600
+refresh_pattern . 0 0% 0
+shutdown_lifetime 1 seconds
+"""
+
+
+def _indexes(lab: Lab) -> set[str]:
+    """The hosts that packages come from."""
+    urls = [line.split()[1] for line in base.sources(lab.suite)]
+    wheel = next((base.layer(lab, "proxy").upper / "usr/share/python-wheels").glob("pip-*.whl"))
+    configured = run(sys.executable, wheel / "pip", "config", "list")
+    # Directories (file:) are not reachable from hosts; urlsplit finds no host in them.
+    urls += [url for value in re.findall(r"index-url='(.*)'", configured) for url in value.split()]
+    if not re.search(r"\bindex-url=", configured.replace("extra-index-url", "")):
+        default = (
+            "from pip._internal.models.index import PyPI as i; print(i.simple_url, 'https://' + i.file_storage_domain)"
+        )
+        urls += run(sys.executable, "-c", default, environment={"PYTHONPATH": str(wheel)}).split()
+    return {name for url in urls if (name := urllib.parse.urlsplit(url).hostname)}
+
+
+def _link_exists(name: str) -> bool:
+    return pathlib.Path("/sys/class/net", name).exists()
+
+
+def _proxy(lab: Lab) -> tuple[Container, Overlay]:
+    made = base.layer(lab, "proxy")
+    overlay = Overlay(lab.state / "proxy", (made.upper, *made.lower))
+    spool = lab.cache / "squid"
+    options = ("--resolv-conf=replace-host", f"--bind={spool}:/var/spool/squid", "--bind-ro=/etc/hosts")
+    return Container(f"{lab.name}-proxy", overlay.root, options), overlay
+
+
+def up(lab: Lab) -> None:
+    """The bridge and the proxy, where they are missing."""
+    if not _link_exists(lab.bridge):
+        run("ip", "link", "add", lab.bridge, "type", "bridge")
+        run("ip", "address", "add", f"{lab.gateway}/24", "dev", lab.bridge)
+        run("ip", "link", "set", lab.bridge, "up")
+    container, overlay = _proxy(lab)
+    if container.running:
+        return
+    (lab.cache / "squid").mkdir(mode=0o777, exist_ok=True)
+    (lab.cache / "squid").chmod(0o777)
+    overlay.mount()
+    names = " ".join(sorted(_indexes(lab)))
+    settings = _PROXY.format(gateway=lab.gateway, network=lab.network, indexes=names)
+    (overlay.root / "etc/squid/lab.conf").write_text(settings)
+    log = lab.logs / "proxy.log"
+    start = "squid -Nzf /etc/squid/lab.conf && exec squid -Nf /etc/squid/lab.conf"
+    container.start("sh", "-c", start, log=log)
+    await_port(lab.gateway, 3128, seconds=20, otherwise=f"The hosts' proxy did not start; see {log}.")
+
+
+def down(lab: Lab) -> None:
+    """Take both away."""
+    container, overlay = _proxy(lab)
+    container.cut()
+    overlay.unmount()
+    if _link_exists(lab.bridge):
+        run("ip", "link", "delete", lab.bridge)
+
+
+def set_link(interface: str, *, up: bool) -> None:
+    """Plug a host's cable in, or pull it."""
+    run("ip", "link", "set", interface, "up" if up else "down")
+
+
+def is_plugged(interface: str) -> bool:
+    """Whether the machine's end of a host's cable is up."""
+    try:
+        flags = pathlib.Path("/sys/class/net", interface, "flags").read_text()
+    except FileNotFoundError:
+        return False
+    return bool(int(flags, 16) & 1)
+
+
+def delete_link(interface: str) -> None:
+    if _link_exists(interface):
+        run("ip", "link", "delete", interface)
+
+
+def await_port(address: str, port: int, *, seconds: float, otherwise: str) -> None:
+    """Return when somebody listens there; LabError with the given words when nobody does in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise LabError(otherwise) from None
+            time.sleep(0.1)
