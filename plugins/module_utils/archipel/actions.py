@@ -40,6 +40,9 @@ class Progress:
         """``fraction`` runs from 0 to 1, or is None where no end is in sight."""
 
 
+NO_PROGRESS: t.Final = Progress()
+
+
 @t.runtime_checkable
 class Bindable(t.Protocol):
     """A class that takes an argument from data that came from outside."""
@@ -101,7 +104,11 @@ class Argument:
                     return written.lower() in _TRUE
                 raise ValueError
             if self.type is list:
-                return json.loads(written) if written.startswith("[") else [w.strip() for w in written.split(",") if w.strip()]
+                return (
+                    json.loads(written)
+                    if written.startswith("[")
+                    else [w.strip() for w in written.split(",") if w.strip()]
+                )
             if self.type in (int, float):
                 return self.type(written)
             return json.loads(written)

@@ -1,0 +1,307 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Bringing a machine to what a task asks for.
+
+First the whole plan is made, then it is run: check mode is the plan without the run, so it tells just what the run
+would change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as t
+
+from . import definition, disks, given, storage, xmltree
+from .connection import doing, libvirt
+from .definition import Definition
+from .elements import Change
+from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
+from .lifecycle import ACTIVE, REACHED, VERBS
+from .machine import Machine
+
+if t.TYPE_CHECKING:
+    from .hypervisor import Hypervisor
+
+
+@dataclasses.dataclass(frozen=True)
+class Desired:
+    """What a task asks of one machine."""
+
+    name: str | None
+    uuid: str | None
+    state: str
+    definition: Definition
+    xml: str | None
+    force: bool
+    wait: bool
+    wait_timeout: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A part of the plan: what it changes, how, and how to take it back if a later part of the definition fails."""
+
+    changes: list[Change]
+    run: t.Callable[[], t.Any]
+    undo: t.Callable[[], t.Any] | None = None
+
+
+def converge(hypervisor: Hypervisor, desired: Desired, *, check: bool) -> dict[str, t.Any]:
+    """``changed, msg, changes, diff, restart_required, restart_reasons, vm``; an error carries what was changed before."""
+    work = _Convergence(hypervisor, desired)
+    work.plan()
+    if not check:
+        work.run()
+    return work.result(check=check)
+
+
+class _Convergence:
+    def __init__(self, hypervisor: Hypervisor, desired: Desired) -> None:
+        self.hypervisor = hypervisor
+        self.handle = hypervisor.connection.handle
+        self.desired = desired
+        self.steps: list[Step] = []
+        self.done: list[Change] = []
+        self.restart_reasons: list[str] = []
+        self.given = xmltree.parse(desired.xml, "domain") if desired.xml else None
+        self.name, self.uuid = self._identity()
+        self.machine = hypervisor.find(name=self.name, uuid=self.uuid)
+        self.old_state = self.machine.status[0] if self.machine else "absent"
+
+    def _identity(self) -> tuple[str | None, str | None]:
+        name, uuid = self.desired.name, self.desired.uuid
+        if self.given is None:
+            return name, uuid
+        if self.desired.definition:
+            raise InvalidDefinition(
+                f"xml is a whole definition; {', '.join(self.desired.definition.values)} cannot be given beside it."
+            )
+        for key, asked in (("name", name), ("uuid", uuid and uuid.lower())):
+            written = xmltree.read(self.given, key)
+            if asked and written and asked != (written.lower() if key == "uuid" else written):
+                raise InvalidDefinition(
+                    f"The XML's {key} is {written!r}, the task's is {asked!r}; give one, or the same."
+                )
+        return name or xmltree.read(self.given, "name"), uuid or xmltree.read(self.given, "uuid")
+
+    # -- the plan
+
+    def plan(self) -> None:
+        if self.desired.state == "absent":
+            self._plan_removal()
+            return
+        if self.given is not None:
+            self._plan_given()
+        elif self.machine is None:
+            self._plan_new()
+        elif self.desired.definition:
+            self._plan_changes()
+        self._plan_state()
+
+    def _plan_removal(self) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        with doing(f"Look at {machine.name}"):
+            saved = machine.domain.hasManagedSaveImage() if machine.domain.isPersistent() else 0
+            snapshots = machine.domain.snapshotNum()
+        if not self.desired.force:
+            for there, text in (
+                (self.old_state in ACTIVE, f"is {self.old_state}; shut it down first"),
+                (saved, "has saved memory (managed save); start it, or discard that"),
+                (snapshots, f"has {snapshots} snapshots; delete them first"),
+            ):
+                if there:
+                    raise Conflict(f"{machine.name} {text}, or use force: true.")
+        self.steps.append(Step([Change("state", self.old_state, "absent", "config")], lambda: self._remove(machine)))
+
+    def _remove(self, machine: Machine) -> None:
+        persistent = machine.domain.isPersistent()
+        if self.old_state in ACTIVE:
+            machine.destroy(wait=True, wait_timeout=self.desired.wait_timeout)
+        if not persistent:
+            return
+        node = machine.document(inactive=True)
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        # Drivers without firmware variables or checkpoints refuse the flags for them.
+        if xmltree.read(node, "os/nvram") is not None:
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        with contextlib.suppress(libvirt.libvirtError):
+            if machine.domain.listAllCheckpoints():
+                flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        with doing(f"Undefine {machine.name}"):
+            machine.domain.undefineFlags(flags)
+
+    def _plan_given(self) -> None:
+        if not self.name:
+            raise InvalidDefinition("The XML has no <name>; give it, or the name beside it.")
+        xmltree.write(self.given, "name", self.name)
+        if self.uuid:
+            xmltree.write(self.given, "uuid", self.uuid)
+        current = self.machine.document(inactive=True, secure=True) if self.machine else None
+        node = given.complete(self.given, current)
+        if current is None:
+            changes = [Change("state", "absent", "shutoff")]
+        else:
+            changes = given.compare(node, current, machine_types=self.hypervisor.machine_types(node))
+        self._plan_define(node, changes)
+
+    def _plan_new(self) -> None:
+        wanted = self.desired.definition
+        if not wanted:
+            who = self.name or self.uuid
+            raise NotFound(
+                f"There is no machine {who!r} on {self.hypervisor.name}, and the task does not define it (memory, disks … or xml)."
+            )
+        if not self.name:
+            raise InvalidDefinition("A new machine needs a name.")
+        if "memory" not in wanted.values:
+            raise InvalidDefinition(f"{self.name} is new and needs memory, in MiB.")
+        values = wanted.values
+        defaults = self.hypervisor.defaults(values.get("type"), values.get("arch"))
+        node = definition.new(
+            self.name, self.uuid, {**defaults, **{k: values[k] for k in ("type", "arch", "machine") if k in values}}
+        )
+        resolved = self._resolve(values, node)
+        changes = [Change("state", "absent", "shutoff")]
+        changes += [Change(key, None, value) for key, value in values.items()]
+        definition.apply(node, resolved)
+        definition.METADATA.write(node, values.get("metadata", {}))
+        self._plan_define(node, changes)
+
+    def _plan_changes(self) -> None:
+        machine = t.cast(Machine, self.machine)
+        with doing(f"Look at {machine.name}"):
+            if not machine.domain.isPersistent():
+                raise Conflict(f"{machine.name} is transient: it has no configuration that could be changed.")
+        node = machine.document(inactive=True, secure=True)
+        values = self.desired.definition.values
+        self._plan_define(node, definition.apply(node, self._resolve(values, node)))
+        metadata = definition.metadata_changes(node, values)
+        if metadata:
+            live = [dataclasses.replace(c, scope="live") for c in metadata] if self.old_state in ACTIVE else metadata
+            self.steps.append(Step(live, lambda: self._set_metadata(machine, values["metadata"])))
+
+    def _resolve(self, values: t.Mapping[str, t.Any], node: t.Any) -> dict[str, t.Any]:
+        """Names of this host put in place of names that mean them: volumes' paths, machine types' canonical names.
+        Plans the volumes that are missing."""
+        resolved = dict(values)
+        types = self.hypervisor.machine_types(node)
+        if resolved.get("machine") in types:
+            resolved["machine"] = types[resolved["machine"]]
+        resolved["disks"] = [self._resolve_disk(disk, i) for i, disk in enumerate(values.get("disks", ()))]
+        return resolved
+
+    def _resolve_disk(self, disk: dict[str, t.Any], index: int) -> dict[str, t.Any]:
+        if "pool" not in disk:
+            return disk
+        pool = disk["pool"]
+        volume = disk.get("vol") or disks.default_volume(
+            t.cast(str, self.name or (self.machine and self.machine.name)), index, disk
+        )
+        path, kind = storage.find_volume(self.handle, pool, volume)
+        if kind is None and "size" not in disk:
+            raise NotFound(
+                f"disks[{index}]: there is no volume {volume!r} in pool {pool}; name its size in GiB to make it."
+            )
+        if kind is None:
+            kind = disk.get("format", "qcow2")
+            made: list[t.Any] = []
+            self.steps.append(
+                Step(
+                    [Change(f"volumes[{pool}/{volume}]", None, {"size": disk["size"], "format": kind})],
+                    lambda: made.append(
+                        storage.create_volume(self.handle, pool, volume, size=disk["size"], format=kind)
+                    ),
+                    lambda: made[0].delete(0),
+                )
+            )
+        return {**disk, "path": path, "format": disk.get("format", kind)}
+
+    def _plan_define(self, node: t.Any, changes: list[Change]) -> None:
+        if not changes:
+            return
+        if self.old_state in ACTIVE:
+            running = self.desired.state in ("present", "running", "paused")
+            self.restart_reasons = [
+                f"{c.path} is changed in the configuration; the machine runs on with the old one."
+                for c in changes
+                if running
+            ]
+        self.steps.append(Step(changes, lambda: self._define(node)))
+
+    def _define(self, node: t.Any) -> None:
+        with doing(f"Define {xmltree.read(node, 'name')}"):
+            self.machine = Machine(self.hypervisor, self.handle.defineXML(xmltree.serialise(node)))
+
+    def _set_metadata(self, machine: Machine, wanted: t.Mapping[str, t.Any]) -> None:
+        node = machine.document(inactive=True)
+        definition.METADATA.write(node, wanted)
+        machine.set_metadata(node)
+
+    def _plan_state(self) -> None:
+        begin = "shutoff" if self.machine is None else self.old_state
+        verbs = VERBS[self.desired.state].get(begin)
+        if not verbs:
+            wanted = REACHED.get(self.desired.state)
+            if wanted and begin not in (wanted, "blocked" if wanted == "running" else wanted):
+                raise Conflict(f"{self.name} is {begin}; it cannot become {wanted} from there.")
+            return
+        change = Change("state", begin, REACHED[self.desired.state], "live")
+        self.steps.append(Step([change], lambda: self._run_verbs(verbs)))
+
+    def _run_verbs(self, verbs: t.Sequence[str]) -> None:
+        for verb in verbs:
+            getattr(self.machine, verb)(wait=self.desired.wait, wait_timeout=self.desired.wait_timeout)
+
+    # -- the run
+
+    def run(self) -> None:
+        undone: list[Step] = []
+        for step in self.steps:
+            try:
+                step.run()
+            except ArchipelError as error:
+                error.changes = [c.as_data() for c in self._undo(undone)]
+                raise
+            self.done += step.changes
+            undone = [*undone, step] if step.undo else []
+
+    def _undo(self, steps: list[Step]) -> list[Change]:
+        """Take back what only served a step that failed; what remains changed."""
+        remaining = list(self.done)
+        for step in reversed(steps):
+            with contextlib.suppress(libvirt.libvirtError):
+                t.cast(t.Callable[[], t.Any], step.undo)()
+                remaining = [change for change in remaining if change not in step.changes]
+        return remaining
+
+    def result(self, *, check: bool) -> dict[str, t.Any]:
+        changes = [change for step in self.steps for change in step.changes]
+        return {
+            "changed": bool(changes),
+            "msg": self._message(changes, check=check),
+            "changes": [change.as_data() for change in changes],
+            # A path that changes twice (absent → shutoff → running) began as the first says and ends as the last.
+            "diff": {"before": {c.path: c.old for c in reversed(changes)}, "after": {c.path: c.new for c in changes}},
+            "restart_required": bool(self.restart_reasons),
+            "restart_reasons": self.restart_reasons,
+            "vm": self._vm(),
+        }
+
+    def _vm(self) -> dict[str, t.Any]:
+        if self.machine is None or not self.machine.exists():
+            return {
+                "name": self.name or (self.machine and self.machine.name),
+                "uuid": self.uuid or (self.machine and self.machine.uuid),
+                "state": "absent",
+            }
+        return self.machine.describe()
+
+    def _message(self, changes: list[Change], *, check: bool) -> str:
+        who = self.name or (self.machine.name if self.machine else self.uuid)
+        if not changes:
+            return f"{who} is as asked."
+        return f"{who}: {'would change' if check else 'changed'} {', '.join(change.path for change in changes)}."

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A machine's definition: what a person may say about it, and libvirt's domain XML."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from . import disks, interfaces, xmltree
+from .disks import DISK
+from .elements import Attribute, Change, Element, refuse_unknown
+from .errors import InvalidDefinition
+from .interfaces import INTERFACE
+
+DOMAIN = Element(
+    "domain",
+    (
+        Attribute("type", "@type", "Hypervisor type, for example V(kvm), V(qemu), V(test). By default the best that the host has."),
+        Attribute("memory", "memory", "Memory in MiB.", int, unit="MiB", also=("currentMemory",), minimum=1),
+        Attribute("vcpus", "vcpu", "Number of virtual CPUs.", int, minimum=1),
+        Attribute("arch", "os/type/@arch", "Architecture, by default the host's."),
+        Attribute("machine", "os/type/@machine", "Machine type, for example V(q35)."),
+    ),
+)  # fmt: skip
+
+CPU = Element(
+    "cpu",
+    (
+        Attribute("mode", "cpu/@mode", "How the CPU is chosen.",
+                  choices=("custom", "host-model", "host-passthrough", "maximum")),
+        Attribute("model", "cpu/model", "Name of the CPU model for O(cpu.mode=custom)."),
+    ),
+)  # fmt: skip
+
+BOOT = Element(
+    "boot",
+    (
+        Attribute("kernel", "os/kernel", "Kernel on the hypervisor to boot directly."),
+        Attribute("initrd", "os/initrd", "Initial RAM disk for O(boot.kernel)."),
+        Attribute("kernel_args", "os/cmdline", "Command line for O(boot.kernel)."),
+        Attribute("devices", "os/boot/@dev", "Devices to boot from, in order: V(hd), V(cdrom), V(network), V(fd).", list,
+                  choices=("hd", "cdrom", "network", "fd")),
+    ),
+)  # fmt: skip
+
+METADATA = Element(
+    "metadata",
+    (
+        Attribute("title", "title", "A short title, one line."),
+        Attribute("description", "description", "A description."),
+        Attribute("location", "metadata/archipel:machine/archipel:location", "Where the machine belongs, in words of one's own."),
+    ),
+)  # fmt: skip
+
+# Groups of attributes under one key. They stand at the domain's own node, so their paths begin there.
+GROUPS: t.Final = {"cpu": (CPU, "The virtual CPU."), "boot": (BOOT, "How the machine boots."),
+                   "metadata": (METADATA, "What people say about the machine. Applied to a running machine at once.")}  # fmt: skip
+LISTS: t.Final = {"disks": (DISK, "devices/disk", "Disks and media. Disks that are not named are left alone."),
+                  "networks": (INTERFACE, "devices/interface",
+                               "Network interfaces. Interfaces that are not named are left alone.")}  # fmt: skip
+
+
+def _options() -> dict[str, dict[str, t.Any]]:
+    options = DOMAIN.options()
+    for key, (group, text) in GROUPS.items():
+        options[key] = {"type": "dict", "help": text, "options": group.options()}
+    for key, (element, _path, text) in LISTS.items():
+        options[key] = {"type": "list", "elements": "dict", "help": text, "options": element.options()}
+    return options
+
+
+OPTIONS: t.Final = _options()
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """What a task names of a machine, typed. What is not named is not compared and not changed."""
+
+    values: dict[str, t.Any]
+    options: t.ClassVar[dict[str, dict[str, t.Any]]] = OPTIONS
+
+    @classmethod
+    def bind(cls, untrusted: t.Any, where: str) -> Definition:
+        del where  # the keys are known to people without it
+        if not isinstance(untrusted, dict):
+            raise InvalidDefinition("The definition of a machine is a mapping.")
+        refuse_unknown(untrusted, OPTIONS, "")
+        plain = {key: untrusted[key] for key in untrusted if key not in GROUPS and key not in LISTS}
+        values = DOMAIN.bind(plain, "")
+        for key, (group, _text) in GROUPS.items():
+            if untrusted.get(key) is not None:
+                values[key] = group.bind(untrusted[key], key)
+        for key, (element, _path, _text) in LISTS.items():
+            if untrusted.get(key) is not None:
+                if not isinstance(untrusted[key], (list, tuple)):
+                    raise InvalidDefinition(f"{key}: a list is needed.")
+                values[key] = [element.bind(item, f"{key}[{i}]") for i, item in enumerate(untrusted[key])]
+        if "model" in values.get("cpu", {}):
+            values["cpu"].setdefault("mode", "custom")
+        for i, disk in enumerate(values.get("disks", ())):
+            disks.check(disk, f"disks[{i}]")
+        for i, interface in enumerate(values.get("networks", ())):
+            interfaces.check(interface, f"networks[{i}]")
+        return cls(values)
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+
+NOTHING: t.Final = Definition({})
+
+
+def read(node: t.Any) -> dict[str, t.Any]:
+    """A domain's XML in the words of OPTIONS; what it does not say is None."""
+    values = DOMAIN.read(node)
+    for key, (group, _text) in GROUPS.items():
+        values[key] = group.read(node)
+    for key, (element, path, _text) in LISTS.items():
+        values[key] = [element.read(item) for item in node.findall(path)]
+    return values
+
+
+def new(name: str, uuid: str | None, defaults: t.Mapping[str, t.Any]) -> t.Any:
+    """The domain that every new machine begins as. ``defaults``: type, arch and machine of this host."""
+    node = xmltree.element("domain")
+    xmltree.write(node, "name", name)
+    if uuid:
+        xmltree.write(node, "uuid", uuid)
+    xmltree.write(node, "os/type", "hvm")
+    xmltree.write(node, "vcpu", "1")
+    DOMAIN.write(node, defaults)
+    if defaults.get("arch") in ("x86_64", "i686"):
+        xmltree.write(node, "features/acpi?", "")
+        xmltree.write(node, "features/apic?", "")
+    xmltree.write(node, "metadata/archipel:machine?", "")
+    if defaults["type"] != "test":
+        # Without a console a machine that boots wrongly tells nobody.
+        xmltree.write(node, "devices/console/@type", "pty")
+    return node
+
+
+def apply(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
+    """Bring a domain's XML to what is wanted, and tell what differed. ``wanted`` is a Definition's values, its disks
+    with their paths resolved; the metadata is left to whoever can change it live."""
+    changes = DOMAIN.compare(node, wanted)
+    DOMAIN.write(node, {change.path: change.new for change in changes})
+    for key in ("cpu", "boot"):
+        group, _text = GROUPS[key]
+        found = group.compare(node, wanted.get(key, {}), f"{key}.")
+        group.write(node, {change.path[len(key) + 1 :]: change.new for change in found})
+        changes += found
+    if "model" in wanted.get("cpu", {}) and xmltree.read(node, "cpu/@match") is None:
+        xmltree.write(node, "cpu/@match", "exact")
+    for key in LISTS:
+        changes += _apply_list(node, key, wanted.get(key, ()))
+    return changes
+
+
+def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> list[Change]:
+    element, path, _text = LISTS[key]
+    virtual = node.get("type") in ("kvm", "qemu", "hvf")
+    changes: list[Change] = []
+    parent = xmltree.write(node, "devices?", "")
+    unnamed = node.findall(path)
+    for i, item in enumerate(wanted):
+        finder = disks.find if key == "disks" else interfaces.find
+        found = finder(unnamed, item)
+        if found is not None:
+            unnamed.remove(found)
+            differing = element.compare(found, item)
+            element.write(found, {change.path: change.new for change in differing})
+            label = xmltree.read(found, "target/@dev") if key == "disks" else i
+            changes += [dataclasses.replace(c, path=f"{key}[{label}].{c.path}") for c in differing]
+            continue
+        if key == "disks":
+            taken = [target for target in (xmltree.read(d, "target/@dev") for d in node.findall(path)) if target]
+            made = disks.make(item, taken, virtual=virtual)
+            label = xmltree.read(made, "target/@dev")
+        else:
+            made, label = interfaces.make(item, virtual=virtual), i
+        parent.append(made)
+        changes.append(Change(f"{key}[{label}]", None, dict(item)))
+    return changes
+
+
+def metadata_changes(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
+    return METADATA.compare(node, wanted.get("metadata", {}), "metadata.")
+
+
+def managed(node: t.Any) -> bool:
+    """Whether the domain carries our metadata element."""
+    return xmltree.read(node, "metadata/archipel:machine?") is not None

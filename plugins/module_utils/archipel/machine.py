@@ -1,0 +1,336 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One machine: what it is, and what can be done to it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import definition, migration, xmltree
+from .actions import NO_PROGRESS, Progress, action
+from .connection import doing, libvirt
+from .elements import Change
+from .errors import Conflict, OperationFailed, WaitTimeout
+from .lifecycle import ACTIVE, RUNNING, reason_name, state_name
+
+if t.TYPE_CHECKING:
+    from .hypervisor import Hypervisor
+
+WAIT_TIMEOUT = 120
+
+# The sources of virDomainInterfaceAddresses
+_SOURCES: t.Final = {"lease": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE",
+                     "agent": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT",
+                     "arp": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP"}  # fmt: skip
+
+Wait = t.Annotated[bool, "Return only when it has happened."]
+Timeout = t.Annotated[int, "Seconds to wait at most."]
+AddressSource = t.Literal["none", "lease", "agent", "arp"]
+
+Result = t.Dict[str, t.Any]
+Say = t.Callable[[t.Mapping[str, t.Any]], str]
+
+
+def _said(done: str, already: str) -> Say:
+    return lambda result: done if result["changed"] else already
+
+
+class Machine:
+    """A domain of a hypervisor. It is looked up once; its state is asked of libvirt each time."""
+
+    def __init__(self, hypervisor: Hypervisor, domain: t.Any) -> None:
+        self.hypervisor = hypervisor
+        self.domain = domain
+        self.name: str = domain.name()
+        self.uuid: str = domain.UUIDString()
+
+    @property
+    def status(self) -> tuple[str, str]:
+        """State and reason, in libvirt's words."""
+        with doing(f"Ask for the state of {self.name}"):
+            state, reason = self.domain.state()
+        return state_name(state), reason_name(state, reason)
+
+    def document(self, *, inactive: bool = False, secure: bool = False) -> t.Any:
+        """The domain's XML, as it runs or as it is configured. ``secure`` includes passwords, for defining again."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        flags |= libvirt.VIR_DOMAIN_XML_SECURE if secure else 0
+        with doing(f"Read the definition of {self.name}"):
+            return xmltree.parse_trusted(self.domain.XMLDesc(flags))
+
+    def describe(self, *, addresses: str = "none") -> Result:
+        """Everything that ``vm_info`` tells of a machine."""
+        node = self.document()
+        state, reason = self.status
+        with doing(f"Look at {self.name}"):
+            number, persistent, autostart = self.domain.ID(), self.domain.isPersistent(), self.domain.autostart()
+        values = definition.read(node)
+        values["metadata"] = {key: text or "" for key, text in values["metadata"].items()}
+        return {
+            "name": self.name,
+            "uuid": self.uuid,
+            "id": number if number >= 0 else None,
+            "hypervisor": self.hypervisor.name,
+            "state": state,
+            "reason": reason,
+            "persistent": bool(persistent),
+            "autostart": bool(autostart),
+            "managed": definition.managed(node),
+            **values,
+            "addresses": self.addresses(addresses) if state in RUNNING else [],
+        }
+
+    def addresses(self, source: str) -> list[Result]:
+        """Addresses by DHCP lease, guest agent or ARP. None, where that source has none to tell."""
+        if source == "none":
+            return []
+        try:
+            found = self.domain.interfaceAddresses(getattr(libvirt, _SOURCES[source])) or {}
+        except libvirt.libvirtError:
+            # No network of libvirt's, no guest agent yet, or a driver without: nothing is known, nothing is wrong.
+            return []
+        return [
+            {"address": a["addr"], "prefix": a["prefix"], "mac": interface.get("hwaddr") or None, "source": source}
+            for interface in found.values()
+            for a in interface.get("addrs") or ()
+        ]
+
+    def set_metadata(self, node: t.Any) -> None:
+        """Take title, description and our element over from a domain's XML, at once and for good."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if self.domain.isPersistent() else 0
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if self.domain.isActive() else 0
+        ours = node.find(f"metadata/{{{xmltree.NAMESPACE}}}machine")
+        with doing(f"Write the metadata of {self.name}"):
+            for kind, path in (
+                (libvirt.VIR_DOMAIN_METADATA_TITLE, "title"),
+                (libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, "description"),
+            ):
+                self.domain.setMetadata(kind, xmltree.read(node, path) or None, None, None, flags)
+            self.domain.setMetadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+                None if ours is None else xmltree.unqualified(ours),
+                xmltree.PREFIX,
+                xmltree.NAMESPACE,
+                flags,
+            )
+
+    @property
+    def managed(self) -> bool:
+        return definition.managed(self.document(inactive=True))
+
+    def adopt(self, *, managed: bool) -> None:
+        """Put our element into the metadata, or take it away. The machine does not notice."""
+        node = self.document(inactive=True)
+        xmltree.write(node, "metadata/archipel:machine?", "" if managed else None)
+        self.set_metadata(node)
+
+    @action(
+        permission="view",
+        changes=False,
+        phrases=("how are you", "how are you?", "state", "status"),
+        says=lambda r: (
+            f"I am {r['name']}. I am {r['state']} on {r['hypervisor']}, with {r['memory']} MiB of memory and"
+            f" {r['vcpus']} vCPU{'' if r['vcpus'] == 1 else 's'}."
+        ),
+    )
+    def state(self) -> Result:
+        """Tell the state and the size of the machine."""
+        state, reason = self.status
+        with doing(f"Look at {self.name}"):
+            _state, maximum, _memory, vcpus, cpu_time = self.domain.info()
+        return {
+            "changed": False,
+            "name": self.name,
+            "uuid": self.uuid,
+            "hypervisor": self.hypervisor.name,
+            "state": state,
+            "reason": reason,
+            "memory": maximum // 1024,
+            "vcpus": vcpus,
+            "cpu_seconds": cpu_time / 1e9,
+        }
+
+    @action(
+        permission="view",
+        changes=False,
+        phrases=("info", "tell me about yourself"),
+        says=lambda r: (
+            f"I am {r['vm']['name']} ({r['vm']['uuid']}), {r['vm']['state']}, with {r['vm']['memory']} MiB of memory,"
+            f" {r['vm']['vcpus']} vCPUs, {len(r['vm']['disks'])} disks and {len(r['vm']['networks'])} interfaces."
+        ),
+    )
+    def info(
+        self,
+        *,
+        addresses: t.Annotated[AddressSource, "Where to ask for the machine's addresses."] = "lease",
+    ) -> Result:
+        """Tell everything about the machine."""
+        return {"changed": False, "vm": self.describe(addresses=addresses)}
+
+    @action(permission="view", changes=False, phrases=("xml",), says="This is my definition:\n{xml}")
+    def xml(self, *, inactive: t.Annotated[bool, "As it is configured, not as it runs."] = False) -> Result:
+        """Give the definition in libvirt's XML, without passwords."""
+        return {"changed": False, "xml": xmltree.serialise(self.document(inactive=inactive))}
+
+    @action(permission="lifecycle", changes=True, phrases=("start", "boot"),
+            says=_said("I am running now.", "I was running already."))  # fmt: skip
+    def start(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Start the machine. A paused one is resumed."""
+        old = self.status[0]
+        if old in RUNNING:
+            return self._unchanged(f"{self.name} is running already.")
+        if old == "paused":
+            return self.resume(wait=wait, wait_timeout=wait_timeout)
+        if old == "pmsuspended":
+            return self._change("wake up", lambda: self.domain.pMWakeup(), old, RUNNING, wait, wait_timeout)
+        return self._change("start", self.domain.create, old, RUNNING, wait, wait_timeout)
+
+    def start_paused(self, *, wait: bool, wait_timeout: float) -> Result:
+        """Start the machine with its CPUs standing still; not an action of its own, a state to converge to."""
+        flags = libvirt.VIR_DOMAIN_START_PAUSED
+        return self._change(
+            "start paused", lambda: self.domain.createWithFlags(flags), self.status[0], ("paused",), wait, wait_timeout
+        )
+
+    @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop"),
+            says=_said("I have shut down.", "I was off already."))  # fmt: skip
+    def shutdown(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Ask the machine to shut down, by ACPI or its guest agent."""
+        old = self.status[0]
+        if old not in ACTIVE:
+            return self._unchanged(f"{self.name} is off already.")
+        if old == "paused":
+            raise Conflict(
+                f"{self.name} is paused and cannot hear the request to shut down; resume it first, or destroy it."
+            )
+        try:
+            return self._change("shut down", self.domain.shutdown, old, ("shutoff",), wait, wait_timeout)
+        except WaitTimeout as error:
+            raise WaitTimeout(
+                f"{error.message} It was asked to shut down and may not listen to ACPI; destroy turns it off hard."
+            ) from error
+
+    @action(permission="lifecycle", changes=True, phrases=("destroy", "force off"),
+            says=_said("I have been turned off.", "I was off already."))  # fmt: skip
+    def destroy(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Turn the machine off at once, like pulling the plug."""
+        old = self.status[0]
+        if old not in ACTIVE and old != "crashed":
+            return self._unchanged(f"{self.name} is off already.")
+        return self._change("turn off", self.domain.destroy, old, ("shutoff",), wait, wait_timeout)
+
+    @action(permission="lifecycle", changes=True, phrases=("pause", "suspend"),
+            says=_said("I am paused now.", "I was paused already."))  # fmt: skip
+    def pause(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Pause the machine: its CPUs stop, its memory stays."""
+        old = self.status[0]
+        if old == "paused":
+            return self._unchanged(f"{self.name} is paused already.")
+        if old not in RUNNING:
+            raise Conflict(f"{self.name} is {old}; only a running machine can be paused. Start it first.")
+        return self._change("pause", self.domain.suspend, old, ("paused",), wait, wait_timeout)
+
+    @action(permission="lifecycle", changes=True, phrases=("resume", "unpause"),
+            says=_said("I am running again.", "I was running already."))  # fmt: skip
+    def resume(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Let a paused machine run on."""
+        old = self.status[0]
+        if old in RUNNING:
+            return self._unchanged(f"{self.name} is running already.")
+        if old != "paused":
+            raise Conflict(f"{self.name} is {old}, not paused; there is nothing to resume. Start it instead.")
+        return self._change("resume", self.domain.resume, old, RUNNING, wait, wait_timeout)
+
+    @action(permission="lifecycle", changes=True, phrases=("reboot", "restart"), says="I am rebooting.")
+    def reboot(self) -> Result:
+        """Ask the machine to reboot, by ACPI or its guest agent. Does not wait."""
+        old = self.status[0]
+        if old not in RUNNING:
+            raise Conflict(f"{self.name} is {old}; only a running machine can reboot. Start it instead.")
+        with doing(f"Reboot {self.name}"):
+            self.domain.reboot()
+        return {"changed": True, "msg": f"{self.name} was asked to reboot.", "changes": [], "state": old}
+
+    @action(
+        permission="migrate",
+        changes=True,
+        long=True,
+        phrases=("migrate to {destination}", "move to {destination}"),
+        says=_said("I have moved.", "I am there already."),
+    )
+    def migrate(
+        self,
+        *,
+        destination: migration.Destination = None,
+        destination_uri: migration.DestinationUri = None,
+        live: migration.Live = True,
+        copy_storage: migration.CopyStorage = "none",
+        bandwidth: migration.Bandwidth = None,
+        max_downtime: migration.MaxDowntime = None,
+        tls: migration.Tls = None,
+        undefine_source: migration.UndefineSource = True,
+        wait_timeout: migration.WaitTimeout = migration.WAIT_TIMEOUT,
+        check: migration.Check = False,
+        progress: Progress = NO_PROGRESS,
+    ) -> Result:
+        """Move the machine to another hypervisor."""
+        wanted = migration.Move(
+            destination,
+            destination_uri,
+            live,
+            copy_storage,
+            bandwidth,
+            max_downtime,
+            tls,
+            undefine_source,
+            wait_timeout,
+        )
+        return migration.migrate(self, wanted, check=check, progress=progress)
+
+    def _unchanged(self, text: str) -> Result:
+        return {"changed": False, "msg": text, "changes": [], "state": self.status[0]}
+
+    def _change(
+        self,
+        verb: str,
+        request: t.Callable[[], t.Any],
+        old: str,
+        wanted: t.Collection[str],
+        wait: bool,
+        wait_timeout: float,
+    ) -> Result:
+        """Make a request and wait, if asked, until libvirt's events lead to one of the wanted states."""
+        with self.hypervisor.connection.watch(self.domain) as watch:
+            with doing(f"{verb.capitalize()} {self.name}"):
+                request()
+            if wait:
+                watch.until(
+                    lambda: self._reached(wanted), wait_timeout,
+                    otherwise=f"{self.name} did not become {' or '.join(sorted(wanted))}.",
+                )  # fmt: skip
+        new = self.status[0] if self.exists() else "shutoff"
+        change = Change("state", old, new, "live")
+        return {
+            "changed": True,
+            "msg": f"{self.name}: {verb}, {old} → {new}.",
+            "changes": [change.as_data()],
+            "state": new,
+        }
+
+    def _reached(self, wanted: t.Collection[str]) -> bool:
+        # A transient domain is gone when it is off.
+        state = self.status[0] if self.exists() else "shutoff"
+        if state == "crashed" and "crashed" not in wanted:
+            raise OperationFailed(f"{self.name} has crashed ({self.status[1]}).")
+        return state in wanted
+
+    def exists(self) -> bool:
+        """Whether libvirt still knows the domain."""
+        try:
+            self.domain.state()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return False
+            raise OperationFailed(f"Ask for {self.name}: {error.get_error_message()}.") from error
+        return True

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Documents of libvirt: read without trust, addressed by short paths.
+
+The one place that imports lxml. A path is ``target/@dev`` (an attribute), ``title`` (a text), ``readonly?`` (whether
+an element is there) or ``.`` (the element itself); the prefix ``archipel:`` stands for the namespace of our metadata.
+"""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+from .errors import InvalidDefinition, Unavailable
+
+try:
+    from lxml import etree
+except ImportError:
+    etree = None
+
+NAMESPACE = "https://archipel-orchestrator.org/ns/machine/1"
+PREFIX = "archipel"
+MAX_DOCUMENT = 1 << 20  # characters; a domain of a hundred disks has 60,000
+
+
+def parse(untrusted: str, root: str) -> t.Any:
+    """The root element of a document from outside: no entities, no network, no DTD, bounded in size."""
+    if etree is None:
+        raise Unavailable(
+            "The Python package lxml is missing where this runs; install the distribution's python3-lxml."
+        )
+    if len(untrusted) > MAX_DOCUMENT:
+        raise InvalidDefinition(f"The document has {len(untrusted)} characters; at most {MAX_DOCUMENT} are read.")
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_blank_text=True
+    )
+    try:
+        node = etree.fromstring(untrusted.encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise InvalidDefinition(f"The document is not well-formed XML: {error}.") from error
+    if node.getroottree().docinfo.doctype:
+        raise InvalidDefinition(
+            "The document has a document type declaration; libvirt's documents have none. Remove it."
+        )
+    if node.tag != root:
+        raise InvalidDefinition(f"The document is a <{_short(node.tag)}>; a <{root}> is needed.")
+    return node
+
+
+def parse_trusted(text: str) -> t.Any:
+    """The root element of a document that libvirt gave."""
+    if etree is None:
+        raise Unavailable(
+            "The Python package lxml is missing where this runs; install the distribution's python3-lxml."
+        )
+    return etree.fromstring(
+        text.encode(), etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
+    )
+
+
+def element(tag: str, **attributes: str) -> t.Any:
+    """A new element, ``archipel:`` names in our namespace."""
+    return etree.Element(_clark(tag), attributes, nsmap={PREFIX: NAMESPACE} if tag.startswith(PREFIX + ":") else None)
+
+
+def serialise(node: t.Any) -> str:
+    return etree.tostring(node, encoding="unicode", pretty_print=True)
+
+
+def unqualified(node: t.Any) -> str:
+    """An element of our namespace without it, as virDomainSetMetadata wants it: libvirt puts the whole tree into it."""
+    bare = copy.deepcopy(node)
+    for inner in bare.iter(f"{{{NAMESPACE}}}*"):
+        inner.tag = etree.QName(inner).localname
+    etree.cleanup_namespaces(bare)
+    return etree.tostring(bare, encoding="unicode")
+
+
+def read(node: t.Any, path: str) -> str | None:
+    """What stands at a path, as text; for ``?`` ``""`` if it is there. None where nothing is."""
+    steps, leaf = _split(path)
+    for step in steps:
+        node = node.find(_clark(step))
+        if node is None:
+            return None
+    if leaf is None:
+        return (node.text or "").strip()
+    return "" if leaf == "?" else node.get(leaf)
+
+
+def read_all(node: t.Any, path: str) -> list[str]:
+    """The attribute at the end of a path, of every element there."""
+    steps, leaf = _split(path)
+    return [found.get(leaf) for found in node.findall("/".join(map(_clark, steps))) if found.get(leaf) is not None]
+
+
+def write(node: t.Any, path: str, value: str | None) -> t.Any:
+    """Put a value at a path, making what is missing; None takes it away. The element that holds it."""
+    steps, leaf = _split(path)
+    for step in steps:
+        child = node.find(_clark(step))
+        if child is None:
+            if value is None:
+                return None
+            child = element(step)
+            node.append(child)
+        node = child
+    if leaf is None and value is not None:
+        node.text = value
+    elif leaf in (None, "?"):
+        if value is None:
+            node.getparent().remove(node)
+    elif value is None:
+        node.attrib.pop(leaf, None)
+    else:
+        node.set(leaf, value)
+    return node
+
+
+def write_all(node: t.Any, path: str, values: t.Sequence[str]) -> None:
+    """One element per value, in place of those that were there."""
+    steps, leaf = _split(path)
+    parent = node
+    for step in steps[:-1]:
+        parent = write(parent, f"{step}?", "")
+    for old in parent.findall(_clark(steps[-1])):
+        parent.remove(old)
+    for value in values:
+        parent.append(element(steps[-1], **{leaf: value}))
+
+
+def _split(path: str) -> tuple[list[str], str | None]:
+    """``a/b/@c`` is ``[a, b], c``; ``a/b`` is ``[a, b], None``; ``a/b?`` is ``[a, b], ?``."""
+    if path == ".":
+        return [], None
+    *steps, last = path.split("/")
+    if last.startswith("@"):
+        return steps, last[1:]
+    if last.endswith("?"):
+        return [*steps, last[:-1]], "?"
+    return [*steps, last], None
+
+
+def _clark(step: str) -> str:
+    return f"{{{NAMESPACE}}}{step[len(PREFIX) + 1 :]}" if step.startswith(PREFIX + ":") else step
+
+
+def _short(tag: str) -> str:
+    return str(tag)[:80]
