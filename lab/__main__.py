@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -41,7 +42,7 @@ def prepare(lab: Lab, wanted: t.Sequence[Host], also: dict[str, t.Callable[[], o
         with step(f"base system: Debian {lab.suite}"):
             base.make_base(lab)
     works: dict[str, t.Callable[[], object]] = {
-        f"packages of {name}": lambda name=name: base.make_layer(lab, name)
+        f"packages of {name}": functools.partial(base.make_layer, lab, name)
         for name in sorted({"proxy", *(h.layer for h in wanted if h.layer)})
         if not base.layer(lab, name).directory.exists()
     }

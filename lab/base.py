@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import typing as t
 
-from .container import Container, Overlay, is_mounted
+from .container import Container, Overlay, unmount
 from .plan import REPOSITORY, Lab
 from .steps import LabError, run
 
@@ -39,7 +39,7 @@ _CERTIFICATES: t.Final = pathlib.Path("/usr/local/share/ca-certificates")
 def listed(role: str, variable: str) -> list[str]:
     """The list that a role's defaults give to a variable."""
     path = REPOSITORY / "roles" / role / "defaults" / "main.yml"
-    if not path.exists():  # TEMPORARY
+    if not path.exists() or variable not in path.read_text():  # TEMPORARY
         return {
             "ejabberd": ["ejabberd", "openssl"],
             "hypervisor": [
@@ -161,15 +161,14 @@ def make_layer(lab: Lab, name: str) -> None:
         never.unlink()
         (partial.root / "etc/resolv.conf").write_text("")
     finally:
-        partial.unmount()
+        unmount(partial.root)
     _retire(lab, name)
     partial.directory.rename(finished.directory)
 
 
 def _clear(directory: pathlib.Path) -> pathlib.Path:
     """An aborted attempt's directory, empty of it."""
-    if is_mounted(directory / "root"):
-        run("umount", directory / "root")
+    unmount(directory / "root")
     shutil.rmtree(directory, ignore_errors=True)
     return directory
 

@@ -24,8 +24,10 @@ while :; do "$@"; code=$?; [ $code = 133 ] || exit $code; done
 """
 
 
-def is_mounted(path: pathlib.Path) -> bool:
-    return os.path.ismount(path)
+def unmount(root: pathlib.Path) -> None:
+    """Unmount what is mounted there, if anything is."""
+    if root.is_mount():
+        run("umount", root)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +48,10 @@ class Overlay:
     def mount(self) -> None:
         for name in ("root", "upper", "work"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
-        if not is_mounted(self.root):
+        if not self.root.is_mount():
             lower = ":".join(map(str, self.lower))
             options = f"lowerdir={lower},upperdir={self.upper},workdir={self.directory / 'work'}"
             run("mount", "-t", "overlay", "archipel-lab", "-o", options, self.root)
-
-    def unmount(self) -> None:
-        if is_mounted(self.root):
-            run("umount", self.root)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from . import base, network
-from .container import Container, Overlay
+from .container import Container, Overlay, unmount
 from .plan import DOMAIN, HOSTS, Host, Lab
 from .steps import LabError, run
 
@@ -52,18 +52,21 @@ def make_keys(lab: Lab) -> None:
     lab.ssh_config.write_text(_SSH.format(key=key).lstrip() + "".join(names))
 
 
-def _parts(lab: Lab, host: Host) -> tuple[Container, Overlay]:
-    lower = (base.base(lab),)
+def _disk(lab: Lab, host: Host) -> Overlay:
+    lower: tuple[pathlib.Path, ...] = (base.base(lab),)
     if host.layer:
         made = base.layer(lab, host.layer)
         lower = (made.upper, *made.lower)
-    overlay = Overlay(lab.state / "hosts" / host.name, lower)
-    container = Container(
-        f"{lab.name}-{host.name}",
-        overlay.root,
-        (*_BOOT, f"--hostname={host.name}", f"--network-bridge={lab.bridge}"),
-    )
-    return container, overlay
+    return Overlay(_directory(lab, host), lower)
+
+
+def _directory(lab: Lab, host: Host) -> pathlib.Path:
+    return lab.state / "hosts" / host.name
+
+
+def _container(lab: Lab, host: Host) -> Container:
+    options = (*_BOOT, f"--hostname={host.name}", f"--network-bridge={lab.bridge}")
+    return Container(f"{lab.name}-{host.name}", _directory(lab, host) / "root", options)
 
 
 def interface(lab: Lab, host: Host) -> str:
@@ -72,19 +75,19 @@ def interface(lab: Lab, host: Host) -> str:
 
 
 def is_running(lab: Lab, host: Host) -> bool:
-    return Container(f"{lab.name}-{host.name}", pathlib.Path()).running
+    return _container(lab, host).running
 
 
 def start(lab: Lab, host: Host) -> None:
     """Start it; ``await_ready`` waits for it."""
     if is_running(lab, host):
         return
-    container, overlay = _parts(lab, host)
-    fresh = not overlay.upper.exists()
-    overlay.mount()
+    disk = _disk(lab, host)
+    fresh = not disk.upper.exists()
+    disk.mount()
     if fresh:
-        _furnish(lab, host, overlay.root)
-    container.start(log=lab.logs / f"host-{host.name}.log")
+        _furnish(lab, host, disk.root)
+    _container(lab, host).start(log=lab.logs / f"host-{host.name}.log")
 
 
 def _furnish(lab: Lab, host: Host, root: pathlib.Path) -> None:
@@ -135,27 +138,25 @@ def await_ready(lab: Lab, host: Host, *, seconds: float = 60) -> None:
 
 def stop(lab: Lab, host: Host) -> None:
     """Shut it down in an orderly way. What is on its disk stays."""
-    container, overlay = _parts(lab, host)
-    container.stop()
-    _detach(lab, host, overlay)
+    _container(lab, host).stop()
+    _detach(lab, host)
 
 
 def crash(lab: Lab, host: Host) -> None:
     """Cut its power. What is on its disk stays."""
-    container, overlay = _parts(lab, host)
-    container.cut()
-    _detach(lab, host, overlay)
+    _container(lab, host).cut()
+    _detach(lab, host)
 
 
-def _detach(lab: Lab, host: Host, overlay: Overlay) -> None:
+def _detach(lab: Lab, host: Host) -> None:
     network.delete_link(interface(lab, host))
-    overlay.unmount()
+    unmount(_container(lab, host).root)
 
 
 def discard(lab: Lab, host: Host) -> None:
     """Cut its power and throw its disk away."""
     crash(lab, host)
-    shutil.rmtree(lab.state / "hosts" / host.name, ignore_errors=True)
+    shutil.rmtree(_directory(lab, host), ignore_errors=True)
 
 
 def ssh(lab: Lab, host: Host, *command: str) -> list[str | os.PathLike[str]]:

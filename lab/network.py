@@ -18,7 +18,7 @@ import typing as t
 import urllib.parse
 
 from . import base
-from .container import Container, Overlay
+from .container import Container, Overlay, unmount
 from .plan import Lab
 from .steps import LabError, run
 
@@ -62,12 +62,9 @@ def _link_exists(name: str) -> bool:
     return pathlib.Path("/sys/class/net", name).exists()
 
 
-def _proxy(lab: Lab) -> tuple[Container, Overlay]:
-    made = base.layer(lab, "proxy")
-    overlay = Overlay(lab.state / "proxy", (made.upper, *made.lower))
-    spool = lab.cache / "squid"
-    options = ("--resolv-conf=replace-host", f"--bind={spool}:/var/spool/squid", "--bind-ro=/etc/hosts")
-    return Container(f"{lab.name}-proxy", overlay.root, options), overlay
+def _proxy(lab: Lab) -> Container:
+    options = (f"--bind={lab.cache / 'squid'}:/var/spool/squid", "--bind-ro=/etc/hosts", "--resolv-conf=replace-host")
+    return Container(f"{lab.name}-proxy", lab.state / "proxy" / "root", options)
 
 
 def up(lab: Lab) -> None:
@@ -76,15 +73,16 @@ def up(lab: Lab) -> None:
         run("ip", "link", "add", lab.bridge, "type", "bridge")
         run("ip", "address", "add", f"{lab.gateway}/24", "dev", lab.bridge)
         run("ip", "link", "set", lab.bridge, "up")
-    container, overlay = _proxy(lab)
+    container = _proxy(lab)
     if container.running:
         return
+    made = base.layer(lab, "proxy")
+    Overlay(container.root.parent, (made.upper, *made.lower)).mount()
     (lab.cache / "squid").mkdir(mode=0o777, exist_ok=True)
     (lab.cache / "squid").chmod(0o777)
-    overlay.mount()
     names = " ".join(sorted(_indexes(lab)))
     settings = _PROXY.format(gateway=lab.gateway, network=lab.network, indexes=names)
-    (overlay.root / "etc/squid/lab.conf").write_text(settings)
+    (container.root / "etc/squid/lab.conf").write_text(settings)
     log = lab.logs / "proxy.log"
     start = "squid -Nzf /etc/squid/lab.conf && exec squid -Nf /etc/squid/lab.conf"
     container.start("sh", "-c", start, log=log)
@@ -93,9 +91,9 @@ def up(lab: Lab) -> None:
 
 def down(lab: Lab) -> None:
     """Take both away."""
-    container, overlay = _proxy(lab)
+    container = _proxy(lab)
     container.cut()
-    overlay.unmount()
+    unmount(container.root)
     if _link_exists(lab.bridge):
         run("ip", "link", "delete", lab.bridge)
 
