@@ -47,8 +47,9 @@ def run(name: str) -> Part:
     results = RESULTS / f"{name}.xml"
     results.unlink(missing_ok=True)
     started = time.monotonic()
-    succeeded = subprocess.run([*NOX, "--session", name], stdin=subprocess.DEVNULL).returncode == 0
+    nox = subprocess.run([*NOX, "--session", name], check=False, stdin=subprocess.DEVNULL)
     seconds = time.monotonic() - started
+    succeeded = nox.returncode == 0
     if not results.exists():
         return Part(name, seconds, succeeded, int(succeeded), int(not succeeded), 0)
     suite = ElementTree.parse(results).getroot()[0]

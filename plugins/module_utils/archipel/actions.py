@@ -235,6 +235,9 @@ def _signature(
     progress = None
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint = hints.get(parameter.name)
+        if t.get_origin(hint) is t.Union:
+            # Before Python 3.11 a default of None puts Optional[...] around what was written.
+            hint = t.get_args(hint)[0]
         if hint is Progress:
             progress = parameter.name
             continue
