@@ -1,0 +1,121 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Options of modules. Those of an action derive from its declaration, the others are values here."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import env_fallback
+
+from .archipel.actions import Action, Argument
+
+if t.TYPE_CHECKING:
+    Options = dict[str, dict[str, t.Any]]
+
+# Not options, because Ansible has a word of its own for it: check mode.
+CHECK: t.Final = "check"
+
+
+def _env(name: str) -> tuple[t.Any, list[str]]:
+    return (env_fallback, [name])
+
+
+XMPP: t.Final[Options] = {
+    "xmpp_jid": {"type": "str", "fallback": _env("ARCHIPEL_JID")},
+    "xmpp_password": {"type": "str", "no_log": True, "fallback": _env("ARCHIPEL_PASSWORD")},
+    "xmpp_host": {"type": "str", "fallback": _env("ARCHIPEL_HOST")},
+    "xmpp_port": {"type": "int", "fallback": _env("ARCHIPEL_PORT")},
+    "xmpp_ca_file": {"type": "path", "fallback": _env("ARCHIPEL_CA_FILE")},
+}
+
+# Of a module whose object is on a hypervisor: both ways lead there.
+CONNECTION: t.Final[Options] = {
+    "via": {"type": "str", "choices": ["libvirt", "xmpp"], "default": "libvirt"},
+    "uri": {"type": "str", "fallback": _env("LIBVIRT_DEFAULT_URI")},
+    "uri_username": {"type": "str"},
+    "uri_password": {"type": "str", "no_log": True},
+    "hypervisor": {"type": "str"},
+    **XMPP,
+}
+
+# Of a module whose object is in the platform: one way. The rest is taken so that the action group's defaults fit.
+PLATFORM: t.Final[Options] = {**CONNECTION, "via": {"type": "str", "choices": ["libvirt", "xmpp"], "default": "xmpp"}}
+
+PUBSUB_NODE: t.Final[Options] = {
+    "name": {"type": "str", "required": True, "aliases": ["node"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "service": {"type": "str"},
+    "config": {"type": "dict"},
+    "affiliations": {"type": "dict"},
+    "affiliations_mode": {"type": "str", "choices": ["add", "set"], "default": "add"},
+    "items": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"id": {"type": "str", "required": True}, "data": {"type": "raw"}, "xml": {"type": "str"}},
+        "mutually_exclusive": [["data", "xml"]],
+    },
+    "items_mode": {"type": "str", "choices": ["add", "set", "remove"], "default": "add"},
+    **PLATFORM,
+}
+
+ENTITY_COMMAND: t.Final[Options] = {
+    "action": {"type": "str", "required": True, "aliases": ["command"]},
+    "arguments": {"type": "dict", "default": {}},
+    "machine": {"type": "str"},
+    "wait": {"type": "bool", "default": True},
+    "timeout": {"type": "int", "default": 300},
+    **PLATFORM,
+}
+
+
+def of_action(action: Action) -> Options:
+    """The options of a module that is an action of a hypervisor."""
+    options: Options = {}
+    for argument in action.arguments:
+        inner = getattr(argument.type, "options", None)
+        if inner:
+            options.update(_without_help(inner))
+        elif argument.name != CHECK:
+            options[argument.name] = _option(argument)
+    return {**options, **CONNECTION}
+
+
+def arguments_of(action: Action, parameters: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
+    """The arguments of an action, from the validated parameters of its module. What is not given is left out."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    arguments: dict[str, t.Any] = {}
+    for argument in action.arguments:
+        inner = getattr(argument.type, "options", None)
+        if inner:
+            named = {name: given[name] for name in inner if name in given}
+            if named:
+                arguments[argument.name] = named
+        elif argument.name == CHECK:
+            arguments[CHECK] = check
+        elif argument.name in given:
+            arguments[argument.name] = given[argument.name]
+    return arguments
+
+
+def _option(argument: Argument) -> dict[str, t.Any]:
+    option: dict[str, t.Any] = {"type": argument.type_name}
+    if argument.required:
+        option["required"] = True
+    elif argument.default is not None:
+        option["default"] = argument.default
+    if argument.choices:
+        option["choices"] = list(argument.choices)
+    if argument.elements is not None:
+        option["elements"] = Argument(argument.name, argument.elements, "").type_name
+    return option
+
+
+def _without_help(options: t.Mapping[str, t.Mapping[str, t.Any]]) -> Options:
+    return {
+        name: {
+            key: _without_help(value) if key == "options" else value for key, value in option.items() if key != "help"
+        }
+        for name, option in options.items()
+    }

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task that is an action of a hypervisor: over XMPP from here, or as a module on the task's host."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils._arguments import arguments_of, of_action
+from ..module_utils.archipel.actions import Action, actions_of
+from ..module_utils.archipel.hypervisor import Hypervisor
+from .action import PlatformAction, harmless
+from .xmpp import Client
+
+ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
+
+# What an agent may need beyond the time that the task gives to the action itself.
+_ANSWER: t.Final = 60.0
+
+
+class HypervisorAction(PlatformAction):
+    """The action has the module's name, and its declaration gives the module's options."""
+
+    _supports_async = True
+
+    @property
+    def declared(self) -> Action:
+        return ACTIONS[self._task.action.rpartition(".")[2]]
+
+    @property
+    def module_options(self) -> t.Mapping[str, t.Any]:
+        return of_action(self.declared)
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        if self._task.args.get("via", "libvirt") == "xmpp":
+            return super().run(tmp, task_vars)
+        return self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val)
+
+    def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+        arguments = arguments_of(self.declared, parameters, check=self._task.check_mode)
+        # A module would refuse here too, in the same words and before anything is asked.
+        self.declared.bind(arguments)
+        answer = client.run(
+            client.account.hypervisor(hypervisor),
+            self.declared.name,
+            arguments,
+            timeout=parameters.get("wait_timeout", 0) + _ANSWER,
+            progress=self.show_progress,
+        )
+        return harmless(answer)
