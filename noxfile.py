@@ -15,12 +15,19 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 
 import nox
 
 ROOT = pathlib.Path(__file__).resolve().parent
 RESULTS = ROOT / ".cache/results"
-NEWEST = "3.13"
+# What agent and controller need at least, and the newest that all tools here run on.
+FLOOR, NEWEST = "3.11", "3.13"
+PUBLISHED = {
+    *("CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "LICENSES", "MANIFEST.json", "README.md"),
+    *("changelogs", "docs", "extensions", "meta", "playbooks", "plugins", "roles"),
+}
 LIBVIRT = ("gcc", "libvirt-dev", "pkg-config", "python3-dev")
 
 # Skipping what cannot run would pass.
@@ -83,7 +90,7 @@ def collection(session: nox.Session) -> pathlib.Path:
 
     It holds what git tracks or would track, as it is in the working tree.
     """
-    base = pathlib.Path(session.create_tmp())
+    base = pathlib.Path(session.create_tmp()).resolve()
     tree = base / "ansible_collections/archipel/orchestrator"
     shutil.rmtree(tree, ignore_errors=True)
     listing = subprocess.run(
@@ -125,6 +132,7 @@ def units(session: nox.Session) -> None:
 @nox.parametrize("core, pip", [("2.18", "24.2"), ("2.20", "25.2"), ("2.21", "25.2")], ids=["2.18", "2.20", "2.21"])
 def sanity(session: nox.Session, core: str, pip: str) -> None:
     """ansible-test sanity without an ignore entry. ``pip`` is what that ansible-test puts into its environments."""
+    packages(session, "shellcheck")
     session.install(f"ansible-core=={core}.*")
     cache = pathlib.Path("~/.ansible/test/cache").expanduser()
     stand_in = cache / f"get_pip_{pip.replace('.', '_')}.py"
@@ -138,3 +146,77 @@ def sanity(session: nox.Session, core: str, pip: str) -> None:
     session.run("git", "init", "--quiet", str(tree), external=True)
     with session.chdir(tree):
         session.run("ansible-test", "sanity", "--color", "no", *session.posargs)
+
+
+@nox.session(python=NEWEST, tags=["test"])
+def ansible_lint(session: nox.Session) -> None:
+    """ansible-lint with its strictest profile."""
+    group(session, "ansible-lint")
+    tree = collection(session)
+    with session.chdir(tree):
+        session.run("ansible-lint", "--offline", "--profile=production", "--strict", "--nocolor", *session.posargs)
+
+
+@nox.session(python=NEWEST, tags=["test"])
+def galaxy(session: nox.Session) -> None:
+    """The tarball: that it holds what it should, and that Galaxy's importer finds nothing."""
+    group(session, "galaxy")
+    tree = collection(session)
+    output = pathlib.Path(session.create_tmp()).resolve()
+    session.run("ansible-galaxy", "collection", "build", "--force", f"--output-path={output}", str(tree))
+    tarball = max(output.glob("archipel-orchestrator-*.tar.gz"))
+    with tarfile.open(tarball) as archive:
+        surplus = {name.partition("/")[0] for name in archive.getnames()} - PUBLISHED
+    if surplus:
+        session.error(f"galaxy.yml lets into the tarball what no user needs: {', '.join(sorted(surplus))}")
+    with session.chdir(output):
+        findings = session.run("python", "-m", "galaxy_importer.main", tarball.name, silent=True)
+    print(findings)
+    # The importer is content with whatever it could import.
+    if "ERROR" in findings or "WARNING" in findings:
+        session.error("galaxy-importer has findings.")
+
+
+@nox.session(python=NEWEST, tags=["check", "test"])
+def docs(session: nox.Session) -> None:
+    """The documentation of modules, plugins and roles; the changelog; and that what derives from code is up to date."""
+    group(session, "docs")
+    session.run("python", "tests/checks/derived.py", "--check")
+    tree = collection(session)
+    with session.chdir(tree):
+        session.run("antsibull-changelog", "lint")
+        session.run(
+            "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck",
+            "--validate-collection-refs=self", "--disallow-unknown-collection-refs", ".",
+        )  # fmt: skip
+
+
+@nox.session(python=FLOOR, tags=["test"])
+def wheel(session: nox.Session) -> None:
+    """The agent as a wheel: it builds, holds all of the agent's modules, and starts."""
+    output = pathlib.Path(session.create_tmp()).resolve()
+    session.run("uv", "build", "--quiet", "--wheel", f"--out-dir={output}", str(collection(session)), external=True)
+    built = max(output.glob("*.whl"))
+    held = set(zipfile.ZipFile(built).namelist())
+    for package in (ROOT / "plugins/module_utils/archipel", ROOT / "roles/agent/files/archipel_agent"):
+        needed = {file.relative_to(package.parent).as_posix() for file in package.rglob("*.py")}
+        if needed - held:
+            session.error(f"pyproject.toml leaves out of the wheel: {', '.join(sorted(needed - held))}")
+    session.install("--reinstall", str(built), libvirt_python(session))
+    session.run("archipel-agent", "--help", silent=True)
+
+
+@nox.session(python=FLOOR, tags=["test"])
+def agent(session: nox.Session) -> None:
+    """tests/agent: conversations with the agent through a real ejabberd on loopback."""
+    packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "profanity")
+    group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
+    pytest(session, "tests/agent")
+
+
+@nox.session(python=NEWEST, tags=["test"])
+def integration(session: nox.Session) -> None:
+    """tests/integration: each module both ways, with ansible-playbook, libvirt's test driver and a real agent."""
+    packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "qemu-utils")
+    group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
+    pytest(session, "tests/integration")
