@@ -6,84 +6,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import functools
 import json
 import os
-import pathlib
-import shutil
 import sys
 import typing as t
 
-from . import base, hosts, inventory, network, preflight
-from .plan import HOSTS, STANDARD, Host, Lab, host
-from .steps import LabError, step, together
-
-
-@contextlib.contextmanager
-def locked(lab: Lab) -> t.Iterator[None]:
-    """One command at a time changes what is below the lab's directory."""
-    for directory in (lab.cache, lab.state, lab.logs):
-        directory.mkdir(parents=True, exist_ok=True)
-    with (lab.directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("  waiting for another command of the lab")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def prepare(lab: Lab, wanted: t.Sequence[Host], also: dict[str, t.Callable[[], object]] | None = None) -> None:
-    """What hosts stand on, made where it is missing; ``also`` is other work that can be done beside the layers."""
-    preflight.install(lab)
-    if not base.base(lab).exists():
-        with step(f"base system: Debian {lab.suite}"):
-            base.make_base(lab)
-    works: dict[str, t.Callable[[], object]] = {
-        f"packages of {name}": functools.partial(base.make_layer, lab, name)
-        for name in sorted({"proxy", *(h.layer for h in wanted if h.layer)})
-        if not base.layer(lab, name).directory.exists()
-    }
-    together("on top of it, at the same time", {**works, **(also or {})})
-
-
-def up(lab: Lab, wanted: t.Sequence[Host]) -> None:
-    """Start hosts, and wait until they are up."""
-    with locked(lab):
-        preflight.check(lab)
-        prepare(lab, wanted)
-        start(lab, wanted)
-
-
-def start(lab: Lab, wanted: t.Sequence[Host]) -> None:
-    """Start hosts whose base and layers are there."""
-    with step(f"hosts {', '.join(h.name for h in wanted)}"):
-        network.up(lab)
-        hosts.make_keys(lab)
-        inventory.write(lab)
-        for one in wanted:
-            hosts.start(lab, one)
-        for one in wanted:
-            hosts.await_ready(lab, one)
-
-
-def down(lab: Lab) -> None:
-    """Take the hosts away: processes, mounts, interfaces, cgroups, disks. The cache stays."""
-    with locked(lab), step("taking the hosts away"):
-        for one in HOSTS:
-            hosts.discard(lab, one)
-        network.down(lab)
-        shutil.rmtree(lab.state)
-
-
-def wipe(lab: Lab) -> None:
-    """Take away all that was ever made, the cache too."""
-    down(lab)
-    if str(lab.directory) in pathlib.Path("/proc/mounts").read_text():
-        raise LabError(f"Not removing {lab.directory}: another lab is up.")
-    shutil.rmtree(lab.directory)
+from . import hosts, lifecycle, network
+from .environment import inventory
+from .plan import HOSTS, STANDARD, Lab, host
+from .steps import LabError
 
 
 def status(lab: Lab) -> None:
@@ -128,17 +59,17 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
 
 def _dispatch(lab: Lab, options: argparse.Namespace) -> int:
     if options.command == "up":
-        up(lab, [host(name) for name in options.hosts])
+        lifecycle.up(lab, [host(name) for name in options.hosts])
     elif options.command == "down":
-        down(lab)
+        lifecycle.down(lab)
     elif options.command == "wipe":
-        wipe(lab)
+        lifecycle.wipe(lab)
     elif options.command == "status":
         status(lab)
     elif options.command == "inventory":
-        print(f"# {lab.inventory}\n{json.dumps(inventory.content(lab), indent=2)}")
+        print(f"# {lab.inventory}\n{json.dumps(inventory(lab), indent=2)}")
     elif options.command == "start":
-        up(lab, [host(options.host)])
+        lifecycle.up(lab, [host(options.host)])
     elif options.command == "exec":
         command = hosts.ssh(lab, host(options.host), *options.words)
         os.execvp(command[0], command)
@@ -146,7 +77,7 @@ def _dispatch(lab: Lab, options: argparse.Namespace) -> int:
         one = host(options.host)
         if not hosts.is_running(lab, one):
             raise LabError(f"{one.name} does not run.")
-        with locked(lab):
+        with lifecycle.locked(lab):
             if options.command in ("stop", "crash"):
                 {"stop": hosts.stop, "crash": hosts.crash}[options.command](lab, one)
             else:

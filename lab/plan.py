@@ -94,7 +94,17 @@ class Lab:
 
     @property
     def inventory(self) -> pathlib.Path:
-        return self.state / "inventory"
+        return self.state / "inventory.json"
+
+    @property
+    def platform(self) -> pathlib.Path:
+        """Where the roles leave the authority's certificate and the administrator's password."""
+        return self.state / "platform"
+
+    @property
+    def web1(self) -> str:
+        """The address of the quickstart's machine."""
+        return f"{self.network}.101"
 
     def address(self, host: Host) -> str:
         return f"{self.network}.{host.octet}"

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the quickstart shows and the tests on hosts assert: one step after another, each telling what was seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+import typing as t
+import urllib.error
+import urllib.request
+
+from . import hosts, talk
+from .environment import environment, tool
+from .plan import REPOSITORY, Lab, host
+from .steps import LabError, run
+
+SITE: t.Final = "archipel.orchestrator.site"
+INVENTORY: t.Final = REPOSITORY / "lab" / "archipel.yml"
+_FOREIGN: t.Final = """
+<domain type='qemu'>
+  <name>foreign1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64'>hvm</type></os><features><acpi/></features>
+</domain>
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Migration:
+    """The count that web1's page showed before and after, and who answered to a chat message afterwards."""
+
+    count_before: int
+    count_after: int
+    contact: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Adoption:
+    """Processes on hv1, which adopting a domain is not to replace, and who answers for the domain now."""
+
+    agent_before: str
+    agent_after: str
+    domain_before: str
+    domain_after: str
+    contact: str
+    answer: str
+
+
+class Story:
+    """The steps, in their order; each needs those before it. Their commands' output is in the lab's logs."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def playbook(self, name: str, *arguments: str) -> dict[str, int]:
+        """Run a playbook, of the lab or of a collection: the number of changes on each host."""
+        path = REPOSITORY / "lab" / "playbooks" / f"{name}.yml"
+        log = self.lab.logs / f"{name}.log"
+        log.unlink(missing_ok=True)
+        said = self._ansible("ansible-playbook", path if path.exists() else name, *arguments, log=log)
+        return {
+            found[1]: int(found[2]) for found in re.finditer(r"^(\S+) +: ok=\d+ +changed=(\d+) ", said, re.MULTILINE)
+        }
+
+    def _ansible(self, command: str, *arguments: t.Any, **options: t.Any) -> str:
+        return run(tool(command), *arguments, name=" ".join(map(str, (command, *arguments))),
+                   environment=environment(self.lab), cwd=REPOSITORY, **options)  # fmt: skip
+
+    def on(self, name: str, command: str) -> str:
+        """What a command on a host writes."""
+        return run(*hosts.ssh(self.lab, host(name), command), name=f"{command!r} on {name}").strip()
+
+    def site(self) -> dict[str, int]:
+        """Apply what production applies."""
+        return self.playbook(SITE)
+
+    def machine(self) -> dict[str, int]:
+        """Define and start web1, and wait until its page counts."""
+        changed = self.playbook("machine")
+        self.count(seconds=30)
+        return changed
+
+    def count(self, *, seconds: float = 5) -> int:
+        """What web1's page shows."""
+        url = f"http://{self.lab.web1}/count"
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=1) as page:
+                    return int(page.read())
+            except (urllib.error.URLError, TimeoutError, ValueError, ConnectionError):
+                if time.monotonic() > end:
+                    raise LabError(f"{url} does not answer.") from None
+                time.sleep(0.1)
+
+    def answer(self) -> tuple[str, str]:
+        """Who answers to ``how are you``, and what."""
+        return talk.say(self.lab, "web1", "how are you")
+
+    def state(self) -> dict[str, str]:
+        """web1's state by an ad-hoc command, as its result form."""
+        return talk.command(self.lab, "web1", "state")
+
+    def migration(self) -> Migration:
+        """Move web1 live from hv1 to hv2 with its disk, and ask it how it is."""
+        before = self.count()
+        self.playbook("migration")
+        after = self.count()
+        contact, _ = talk.say(self.lab, "web1", "how are you")
+        return Migration(before, after, contact)
+
+    def foreign(self) -> None:
+        """Make a domain with virsh on hv1."""
+        self.on("hv1", f"virsh -q define /dev/stdin <<'X' && virsh -q start foreign1\n{_FOREIGN.strip()}\nX")
+
+    def adoption(self) -> Adoption:
+        """Adopt it while it and the agent run on."""
+        agent, domain = "systemctl show -P MainPID archipel-agent", "cat /run/libvirt/qemu/foreign1.pid"
+        agent_before, domain_before = self.on("hv1", agent), self.on("hv1", domain)
+        self.playbook("adoption")
+        contact, answer = talk.say(self.lab, "foreign1", "how are you")
+        return Adoption(agent_before, self.on("hv1", agent), domain_before, self.on("hv1", domain), contact, answer)
+
+    def graph(self) -> str:
+        """The inventory of the platform, as groups."""
+        return self._ansible("ansible-inventory", "-i", INVENTORY, "--graph")
