@@ -174,10 +174,11 @@ def _clear(directory: pathlib.Path) -> pathlib.Path:
 
 
 def _retire(lab: Lab, name: str) -> None:
-    """Drop earlier versions, unless a host stands on one."""
-    mounted = pathlib.Path("/proc/mounts").read_text()
+    """Drop earlier versions, unless a host or a layer stands on one."""
+    used = "".join(record.read_text() for record in lab.directory.glob("*/hosts/*/lower"))
+    used += pathlib.Path("/proc/mounts").read_text()
     for old in lab.cache.glob(f"{name}-*"):
-        if str(old) not in mounted:
+        if str(old) not in used:
             shutil.rmtree(old)
 
 

@@ -53,6 +53,10 @@ def make_keys(lab: Lab) -> None:
 
 
 def _disk(lab: Lab, host: Host) -> Overlay:
+    """A host stays on what it was made on, whatever has changed since."""
+    record = _directory(lab, host) / "lower"
+    if record.exists():
+        return Overlay(_directory(lab, host), tuple(map(pathlib.Path, record.read_text().split())))
     lower: tuple[pathlib.Path, ...] = (base.base(lab),)
     if host.layer:
         made = base.layer(lab, host.layer)
@@ -83,10 +87,11 @@ def start(lab: Lab, host: Host) -> None:
     if is_running(lab, host):
         return
     disk = _disk(lab, host)
-    fresh = not disk.upper.exists()
     disk.mount()
-    if fresh:
+    record = _directory(lab, host) / "lower"
+    if not record.exists():
         _furnish(lab, host, disk.root)
+        record.write_text("\n".join(map(str, disk.lower)))
     _container(lab, host).start(log=lab.logs / f"host-{host.name}.log")
 
 

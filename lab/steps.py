@@ -39,7 +39,10 @@ def step(text: str, *, indent: int = 2) -> t.Iterator[None]:
 def together(text: str, works: dict[str, t.Callable[[], object]]) -> None:
     """Do works at the same time, each named by its key; then tell how long each took. All end before a failure
     is raised."""
-    if not works:
+    if len(works) <= 1:
+        for name, work in works.items():
+            with step(name):
+                work()
         return
     seconds: dict[str, float] = {}
 
@@ -53,9 +56,8 @@ def together(text: str, works: dict[str, t.Callable[[], object]]) -> None:
         concurrent.futures.wait(futures)
         for future in futures:
             future.result()
-    if len(works) > 1:
-        for name, spent in seconds.items():
-            print(f"      {name} ".ljust(_WIDTH) + f"{spent:6.1f} s")
+    for name, spent in seconds.items():
+        print(f"      {name} ".ljust(_WIDTH) + f"{spent:6.1f} s")
 
 
 def run(
