@@ -28,6 +28,7 @@ PUBLISHED = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "LICENSES", "MANIFEST.json", "README.md"),
     *("changelogs", "docs", "extensions", "meta", "playbooks", "plugins", "roles"),
 }
+DERIVED = ("tests/checks/derived.py", "tests/checks/doc_fragments.py")
 LIBVIRT = ("gcc", "libvirt-dev", "pkg-config", "python3-dev")
 
 # Skipping what cannot run would pass.
@@ -116,9 +117,24 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 def lint(session: nox.Session) -> None:
     """ruff, and types of the core, the agent and the controller's side."""
     group(session, "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", "--diff", ".")
-    session.run("mypy", "plugins/module_utils/archipel", "roles/agent/files/archipel_agent", "lab", "tests/checks")
+    session.run("ruff", "check", "--output-format=concise", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "roles/agent/files/archipel_agent", "lab", "tests/checks/derived.py", "tests/checks/run.py")
+    tree = collection(session)
+    with session.chdir(tree):
+        package = ".".join(tree.relative_to(tree.parents[2]).parts)
+        cache = f"--cache-dir={ROOT / '.mypy_cache/collection'}"
+        session.run("mypy", cache, "-p", f"{package}.plugins", env={"MYPYPATH": str(tree.parents[2])})
+
+
+@nox.session
+def fix(session: nox.Session) -> None:
+    """Not a check: format, mend what ruff can, and write again what derives from code."""
+    group(session, "lint", "PyYAML")
+    session.run("ruff", "check", "--fix", "--output-format=concise", ".", success_codes=[0, 1])
+    session.run("ruff", "format", ".")
+    for script in DERIVED:
+        session.run("python", script)
 
 
 @nox.session(python=["3.11", "3.12", "3.13"], tags=["test"])
@@ -181,7 +197,8 @@ def galaxy(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation of modules, plugins and roles; the changelog; and that what derives from code is up to date."""
     group(session, "docs")
-    session.run("python", "tests/checks/derived.py", "--check")
+    for script in DERIVED:
+        session.run("python", script, "--check")
     tree = collection(session)
     with session.chdir(tree):
         session.run("antsibull-changelog", "lint")

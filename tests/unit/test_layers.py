@@ -189,8 +189,8 @@ def test_the_check_sees_an_optional_package_in_two_files(tmp_path: pathlib.Path)
     core.mkdir(parents=True)
     for name in ("a.py", "b.py"):
         (core / name).write_text("def f():\n    from lxml import etree\n", encoding="utf-8")
-    assert list(violations(tmp_path)) == [
-        "core imports lxml in more than one file: plugins/module_utils/archipel/a.py, plugins/module_utils/archipel/b.py"
+    assert [violation.partition(":")[0] for violation in violations(tmp_path)] == [
+        "core imports lxml in more than one file"
     ]
 
 
