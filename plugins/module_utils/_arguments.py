@@ -74,12 +74,16 @@ def of_action(action: Action) -> Options:
     """The options of a module that is an action of a hypervisor."""
     options: Options = {}
     for argument in action.arguments:
-        inner = getattr(argument.type, "options", None)
-        if inner:
-            options.update(_without_help(inner))
-        elif argument.name != CHECK:
-            options[argument.name] = _option(argument)
+        options.update(_without_help(of_argument(argument)))
     return {**options, **CONNECTION}
+
+
+def of_argument(argument: Argument) -> Options:
+    """The options that an argument becomes, each with its ``help``: a definition becomes one for each of its keys."""
+    inner = getattr(argument.type, "options", None)
+    if inner:
+        return inner
+    return {} if argument.name == CHECK else {argument.name: _option(argument)}
 
 
 def arguments_of(action: Action, parameters: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
@@ -100,7 +104,7 @@ def arguments_of(action: Action, parameters: t.Mapping[str, t.Any], *, check: bo
 
 
 def _option(argument: Argument) -> dict[str, t.Any]:
-    option: dict[str, t.Any] = {"type": argument.type_name}
+    option: dict[str, t.Any] = {"type": argument.type_name, "help": argument.help}
     if argument.required:
         option["required"] = True
     elif argument.default is not None:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ..module_utils._arguments import arguments_of, of_action
+from ..module_utils.archipel import errors
 from ..module_utils.archipel.actions import Action, actions_of
 from ..module_utils.archipel.hypervisor import Hypervisor
 from .action import PlatformAction, harmless
@@ -15,8 +17,24 @@ from .xmpp import Client
 
 ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
 
+_UUID: t.Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
 # What an agent may need beyond the time that the task gives to the action itself.
 _ANSWER: t.Final = 60.0
+
+
+def contact(client: Client, hypervisor: str, machine: str | None) -> str:
+    """The JID of a hypervisor, or of one of its machines by UUID or name."""
+    account = client.account
+    if machine is None:
+        return account.hypervisor(hypervisor)
+    if not _UUID.fullmatch(machine):
+        found = client.execute(account.hypervisor(hypervisor), "vm_info", {"name": machine})["vms"]
+        # A name with * or ? is a pattern to vm_info.
+        if len(found) != 1 or found[0]["name"] != machine:
+            raise errors.NotFound(f"There is no machine {machine!r} on {hypervisor}.")
+        machine = str(found[0]["uuid"])
+    return account.machine(machine.lower(), hypervisor)
 
 
 class HypervisorAction(PlatformAction):

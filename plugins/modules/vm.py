@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm
+short_description: Definition and state of a virtual machine
+version_added: 0.1.0
+description:
+  - Brings a machine to a definition and a state. Only what the task names is compared and changed.
+  - The definition is given by keys, or whole as libvirt's domain XML in O(xml).
+  - A running machine runs on when its definition changes. RV(restart_required) tells that a change waits for its next
+    start.
+author:
+  - Archipel contributors (@archipel-orchestrator)
+extends_documentation_fragment:
+  - archipel.orchestrator.actions.vm
+  - archipel.orchestrator.connection
+  - archipel.orchestrator.connection.options
+attributes:
+  check_mode:
+    description: Tells exactly what the run would change, without changing it.
+    support: full
+  diff_mode:
+    description: Shows the changes in the words of the task.
+    support: full
+seealso:
+  - module: archipel.orchestrator.vm_info
+  - module: archipel.orchestrator.vm_import
+  - module: archipel.orchestrator.vm_migrate
+"""
+
+EXAMPLES = r"""
+- name: A machine runs
+  archipel.orchestrator.vm:
+    name: web1
+    state: running
+    memory: 1024
+    vcpus: 2
+    disks:
+      - pool: default
+        size: 10
+    networks:
+      - network: default
+    metadata:
+      title: Web server
+
+- name: The same over XMPP, from the controller
+  archipel.orchestrator.vm:
+    via: xmpp
+    xmpp_jid: admin@example.org
+    xmpp_password: "{{ admin_password }}"
+    hypervisor: hv1
+    name: web1
+    state: running
+    memory: 1024
+    vcpus: 2
+
+- name: A machine boots a kernel of the hypervisor
+  archipel.orchestrator.vm:
+    name: tiny
+    state: running
+    memory: 128
+    boot:
+      kernel: /var/lib/libvirt/images/vmlinuz
+      initrd: /var/lib/libvirt/images/initrd.gz
+      kernel_args: console=ttyS0
+
+- name: A machine is as a file says
+  archipel.orchestrator.vm:
+    xml: "{{ lookup('ansible.builtin.file', 'web2.xml') }}"
+
+- name: A machine shuts down, as its guest system sees fit
+  archipel.orchestrator.vm:
+    name: web1
+    state: shutdown
+    wait_timeout: 300
+
+- name: A machine is gone, though it may run
+  archipel.orchestrator.vm:
+    name: web1
+    state: absent
+    force: true
+"""
+
+RETURN = r"""
+msg:
+  description: What was or would be changed, in a sentence.
+  type: str
+  returned: always
+changes:
+  description: Each change by itself, in the words that a task uses. After a failure, what had been changed before it.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    path:
+      description: What changed, for example C(memory) or C(disks[vda].size).
+      type: str
+    old:
+      description: What was there; null for nothing.
+      type: raw
+    new:
+      description: What is there now; null for nothing.
+      type: raw
+    scope:
+      description: V(live) for what took effect at once, V(config) for what the definition says from now on.
+      type: str
+restart_required:
+  description: Whether a change takes effect only when the machine starts again.
+  type: bool
+  returned: success
+restart_reasons:
+  description: Which changes those are, and why.
+  type: list
+  elements: str
+  returned: success
+vm:
+  description: The machine after the change. One that is absent, or would be made, has name, UUID and state.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Name of the machine.
+      type: str
+    uuid:
+      description: UUID of the machine.
+      type: str
+    id:
+      description: libvirt's number of a machine that is on; null for one that is off.
+      type: int
+    hypervisor:
+      description: Name of its hypervisor.
+      type: str
+    state:
+      description: V(running), V(blocked), V(paused), V(shutdown), V(shutoff), V(crashed), V(pmsuspended), or V(absent).
+      type: str
+    reason:
+      description: libvirt's word for how it came into that state.
+      type: str
+    persistent:
+      description: Whether its definition stays when it is off.
+      type: bool
+    autostart:
+      description: Whether it starts with its hypervisor.
+      type: bool
+    managed:
+      description: Whether it was made or adopted through Archipel.
+      type: bool
+    type:
+      description: Hypervisor type, for example V(kvm).
+      type: str
+    arch:
+      description: Architecture.
+      type: str
+    machine:
+      description: Machine type.
+      type: str
+    memory:
+      description: Memory in MiB.
+      type: int
+    vcpus:
+      description: Number of virtual CPUs.
+      type: int
+    cpu:
+      description: The virtual CPU, in the keys of M(archipel.orchestrator.vm).
+      type: dict
+    boot:
+      description: How it boots, in the keys of M(archipel.orchestrator.vm).
+      type: dict
+    metadata:
+      description: Title, description and location.
+      type: dict
+    disks:
+      description: Its disks, in the keys of M(archipel.orchestrator.vm).
+      type: list
+      elements: dict
+    networks:
+      description: Its network interfaces, in the keys of M(archipel.orchestrator.vm).
+      type: list
+      elements: dict
+    addresses:
+      description: "Its addresses, where they were asked for: C(address), C(prefix), C(mac), C(source)."
+      type: list
+      elements: dict
+"""
+
+from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+
+
+def main() -> None:
+    run_action("vm")
+
+
+if __name__ == "__main__":
+    main()

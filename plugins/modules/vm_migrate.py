@@ -1,0 +1,114 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_migrate
+short_description: Move a virtual machine to another hypervisor
+version_added: 0.1.0
+description:
+  - Moves a machine from the task's hypervisor to another one, running or not. A machine that is there already stays.
+  - The two libvirt daemons move it between themselves. It is on exactly one side at any time.
+  - Over XMPP the hypervisors' agents find each other by O(destination); over libvirt alone give O(destination_uri).
+author:
+  - Archipel contributors (@archipel-orchestrator)
+extends_documentation_fragment:
+  - archipel.orchestrator.actions.vm_migrate
+  - archipel.orchestrator.connection
+  - archipel.orchestrator.connection.options
+attributes:
+  check_mode:
+    description: Tells exactly what the run would change, without changing it.
+    support: full
+  diff_mode:
+    description: Shows the hypervisor before and after.
+    support: full
+seealso:
+  - module: archipel.orchestrator.vm
+  - module: archipel.orchestrator.vm_info
+"""
+
+EXAMPLES = r"""
+- name: A machine moves while it runs, with its disks
+  archipel.orchestrator.vm_migrate:
+    via: xmpp
+    xmpp_jid: admin@example.org
+    xmpp_password: "{{ admin_password }}"
+    hypervisor: hv1
+    name: web1
+    destination: hv2
+    copy_storage: all
+
+- name: A machine on shared storage moves by libvirt alone
+  archipel.orchestrator.vm_migrate:
+    name: web1
+    destination_uri: qemu+tls://hv2.example.org/system
+"""
+
+RETURN = r"""
+msg:
+  description: What was or would be changed, in a sentence.
+  type: str
+  returned: always
+changes:
+  description: Each change by itself, in the words that a task uses. After a failure, what had been changed before it.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    path:
+      description: What changed, for example C(memory) or C(disks[vda].size).
+      type: str
+    old:
+      description: What was there; null for nothing.
+      type: raw
+    new:
+      description: What is there now; null for nothing.
+      type: raw
+    scope:
+      description: V(live) for what took effect at once, V(config) for what the definition says from now on.
+      type: str
+source:
+  description: Name of the hypervisor that the machine came from.
+  type: str
+  returned: changed
+destination:
+  description: Name of the hypervisor that the machine is on now.
+  type: str
+  returned: changed
+left_behind:
+  description: Files of disks that were copied and are still on the source.
+  type: list
+  elements: str
+  returned: changed
+vm:
+  description: The machine.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Name of the machine.
+      type: str
+    uuid:
+      description: UUID of the machine.
+      type: str
+    hypervisor:
+      description: Name of the hypervisor that it is on.
+      type: str
+    state:
+      description: Its state, in libvirt's words.
+      type: str
+"""
+
+from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+
+
+def main() -> None:
+    run_action("vm_migrate")
+
+
+if __name__ == "__main__":
+    main()
