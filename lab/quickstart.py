@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import textwrap
@@ -50,26 +51,26 @@ def up(lab: Lab) -> None:
         lifecycle.prepare(lab, wanted, {"a tiny Linux for machines": lambda: guest.make(lab)})
         lifecycle.start(lab, wanted)
     _title("Platform")
-    with step(f"{SITE}: ejabberd, libvirt, agents"):
+    with _step(story, f"{SITE}: ejabberd, libvirt, agents"):
         changes = story.site()
     _tell("changed", ", ".join(f"{name} {count}" for name, count in changes.items()))
     _title("Machine")
-    with step("archipel.orchestrator.vm defines and starts web1 on hv1"):
+    with _step(story, "archipel.orchestrator.vm defines and starts web1 on hv1"):
         story.machine()
-    with step("a chat message to web1: how are you"):
+    with _step(story, "a chat message to web1: how are you"):
         contact, answer = story.answer()
     _tell(contact, answer)
-    with step("an ad-hoc command of web1: state"):
+    with _step(story, "an ad-hoc command of web1: state"):
         state = story.state()
     _tell("web1", ", ".join(f"{label} {value}" for label, value in state.items()))
-    with step("archipel.orchestrator.vm_migrate moves it to hv2, live, with its disk"):
+    with _step(story, "archipel.orchestrator.vm_migrate moves it to hv2, live, with its disk"):
         moved = story.migration()
     _tell("web1", f"its page went on from {moved.count_before} to {moved.count_after}; it answers as {moved.contact}")
-    with step("virsh makes foreign1 on hv1, archipel.orchestrator.vm_import adopts it"):
+    with _step(story, "virsh makes foreign1 on hv1, archipel.orchestrator.vm_import adopts it"):
         story.foreign()
         adopted = story.adoption()
     _tell(adopted.contact, adopted.answer)
-    with step("ansible-inventory over XMPP"):
+    with _step(story, "ansible-inventory over XMPP"):
         graph = story.graph()
     print(textwrap.indent(graph, "      "))
     print(f"Done in {time.monotonic() - began:.0f} s.")
@@ -83,6 +84,12 @@ def up(lab: Lab) -> None:
             logs=lab.logs,
         )
     )
+
+
+@contextlib.contextmanager
+def _step(story: Story, text: str) -> t.Iterator[None]:
+    with step(text) as story.now:
+        yield
 
 
 def _title(text: str) -> None:

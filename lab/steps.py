@@ -23,17 +23,30 @@ class LabError(Exception):
 
 
 @contextlib.contextmanager
-def step(text: str, *, indent: int = 2) -> t.Iterator[None]:
-    """Say what begins, and how many seconds it took. On a failure the line ends in ``failed``."""
-    sys.stdout.write(f"{' ' * indent}{text} ".ljust(_WIDTH, "."))
-    sys.stdout.flush()
+def step(text: str) -> t.Iterator[t.Callable[[str], None]]:
+    """Say what begins, and how many seconds it took. On a failure the line ends in ``failed``.
+
+    What the yielded function is given is shown on a terminal until it is given something else.
+    """
+    line = f"  {text} ".ljust(_WIDTH, ".")
+    terminal = sys.stdout.isatty()
+
+    def show(shown: str) -> None:
+        sys.stdout.write(f"\r{shown}" if terminal else shown)
+        sys.stdout.flush()
+
+    def now(doing: str) -> None:
+        if terminal:
+            show(f"  {text} · {doing}"[:_WIDTH].ljust(_WIDTH + 8))
+
+    show(line)
     began = time.monotonic()
     try:
-        yield
+        yield now
     except BaseException:
-        print("  failed")
+        print(f"\r{line}  failed" if terminal else "  failed")
         raise
-    print(f"{time.monotonic() - began:6.1f} s")
+    print(f"\r{line}" if terminal else "", f"{time.monotonic() - began:6.1f} s", sep="")
 
 
 def together(text: str, works: dict[str, t.Callable[[], object]]) -> None:
@@ -65,34 +78,43 @@ def run(
     name: str | None = None,
     log: pathlib.Path | None = None,
     input: str | None = None,
-    environment: dict[str, str] | None = None,
+    environment: t.Mapping[str, str] | None = None,
     cwd: pathlib.Path | None = None,
+    heard: t.Callable[[str], None] | None = None,
 ) -> str:
-    """Run a command to its end and return what it wrote to stdout and stderr; ``log`` gets it too, as it comes.
+    """Run a command to its end and return what it wrote to stdout and stderr. ``log`` and ``heard`` get each line of it
+    as it comes.
 
     Raises LabError with the end of it when the command fails; ``name`` is what to call it then.
     """
     words = [os.fspath(word) for word in command]
-    path = log or pathlib.Path(os.devnull)
-    with path.open("a+", encoding="utf-8", errors="replace") as sink:
-        begin = sink.tell()
-        done = subprocess.run(
-            words,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-            stdout=sink if log else subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            cwd=cwd,
-            text=True,
-            errors="replace",
-            check=False,
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(log.open("a", encoding="utf-8")) if log else None
+        process = stack.enter_context(
+            subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                cwd=cwd,
+                text=True,
+                errors="replace",
+            )
         )
-        if log:
-            sink.seek(begin)
-        said = sink.read() if log else done.stdout
-    if done.returncode:
-        tail = "\n".join(f"    {line}" for line in said.splitlines()[-_TAIL:])
-        where = f"\n  All of it is in {log}." if log else ""
-        raise LabError(f"{name or ' '.join(words[:6])} ended with {done.returncode}:\n{tail}{where}")
-    return said
+        if process.stdin is not None:
+            process.stdin.write(input or "")
+            process.stdin.close()
+        for line in process.stdout or ():
+            said.append(line)
+            if sink:
+                sink.write(line)
+                sink.flush()
+            if heard:
+                heard(line)
+    if process.returncode:
+        tail = "".join(f"    {line.rstrip()}\n" for line in said[-_TAIL:])
+        where = f"  All of it is in {log}.\n" if log else ""
+        raise LabError(f"{name or ' '.join(words[:6])} ended with {process.returncode}:\n{tail}{where}".rstrip())
+    return "".join(said)

@@ -49,20 +49,29 @@ class Adoption:
 
 
 class Story:
-    """The steps, in their order; each needs those before it. Their commands' output is in the lab's logs."""
+    """The steps, in their order; each needs those before it. Their commands' output is in the lab's logs; ``now`` is
+    told which task runs."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self.now: t.Callable[[str], None] = lambda doing: None
 
     def playbook(self, name: str, *arguments: str) -> dict[str, int]:
         """Run a playbook, of the lab or of a collection: the number of changes on each host."""
         path = REPOSITORY / "lab" / "playbooks" / f"{name}.yml"
         log = self.lab.logs / f"{name}.log"
         log.unlink(missing_ok=True)
-        said = self._ansible("ansible-playbook", path if path.exists() else name, *arguments, log=log)
+        said = self._ansible(
+            "ansible-playbook", path if path.exists() else name, *arguments, log=log, heard=self._heard
+        )
         return {
             found[1]: int(found[2]) for found in re.finditer(r"^(\S+) +: ok=\d+ +changed=(\d+) ", said, re.MULTILINE)
         }
+
+    def _heard(self, line: str) -> None:
+        task = re.match(r"TASK \[(?:\S+ : )?(.*)\]", line)
+        if task:
+            self.now(task[1])
 
     def _ansible(self, command: str, *arguments: t.Any, **options: t.Any) -> str:
         return run(tool(command), *arguments, name=" ".join(map(str, (command, *arguments))),
@@ -85,10 +94,11 @@ class Story:
     def count(self, *, seconds: float = 5) -> int:
         """What web1's page shows."""
         url = f"http://{self.lab.web1}/count"
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         end = time.monotonic() + seconds
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=1) as page:
+                with direct.open(url, timeout=1) as page:
                     return int(page.read())
             except (urllib.error.URLError, TimeoutError, ValueError, ConnectionError):
                 if time.monotonic() > end:
