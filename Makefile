@@ -17,7 +17,7 @@ quickstart-down: .venv/made ## remove all that quickstart made
 	@$(PYTHON) -m lab.quickstart down
 
 check: .venv/made ## the quick checks, for each edit
-	@$(PYTHON) tests/checks/run.py --tags check
+	@$(PYTHON) tests/checks/run.py
 
 test: .venv/made ## every check, as CI runs them
 	@$(PYTHON) tests/checks/run.py --tags test

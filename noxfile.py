@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every check of this project, by name.
 
-``make check`` runs those tagged ``check``, ``make test`` those tagged ``test``; ``.venv/bin/nox -l`` lists them and
-``.venv/bin/nox -s NAME -- ARGUMENTS`` runs one, with arguments for the tool in it.
+``make test`` runs those tagged ``test``, ``make check`` those that nox runs when none is named; ``.venv/bin/nox -l``
+lists them and ``.venv/bin/nox -s NAME -- ARGUMENTS`` runs one, with arguments for the tool in it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LIBVIRT = ("gcc", "libvirt-dev", "pkg-config", "python3-dev")
 nox.options.error_on_missing_interpreters = True
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.tags = ["check"]
+nox.options.sessions = ["lint", f"units-{FLOOR}", "docs"]
 
 
 def prepare_environment() -> None:
@@ -113,7 +113,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     )  # fmt: skip
 
 
-@nox.session(tags=["check", "test"])
+@nox.session(tags=["test"])
 def lint(session: nox.Session) -> None:
     """ruff, and types of the core, the agent and the controller's side."""
     group(session, "lint")
@@ -164,7 +164,7 @@ def sanity(session: nox.Session, core: str, pip: str) -> None:
         session.run("ansible-test", "sanity", "--color", "no", *session.posargs)
 
 
-@nox.session(python=NEWEST, tags=["test"])
+@nox.session(tags=["test"])
 def ansible_lint(session: nox.Session) -> None:
     """ansible-lint with its strictest profile."""
     group(session, "ansible-lint")
@@ -173,7 +173,7 @@ def ansible_lint(session: nox.Session) -> None:
         session.run("ansible-lint", "--offline", "--profile=production", "--strict", "--nocolor", *session.posargs)
 
 
-@nox.session(python=NEWEST, tags=["test"])
+@nox.session(tags=["test"])
 def galaxy(session: nox.Session) -> None:
     """The tarball: that it holds what it should, and that Galaxy's importer finds nothing."""
     group(session, "galaxy")
@@ -193,7 +193,7 @@ def galaxy(session: nox.Session) -> None:
         session.error("galaxy-importer has findings.")
 
 
-@nox.session(python=NEWEST, tags=["check", "test"])
+@nox.session(tags=["test"])
 def docs(session: nox.Session) -> None:
     """The documentation of modules, plugins and roles; the changelog; and that what derives from code is up to date."""
     group(session, "docs")

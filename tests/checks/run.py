@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the noxfile's sessions one after another, whatever fails, and say what each took.
 
-``run.py --tags TAG`` or ``run.py SESSION...``. A session whose tests pytest counted into
+``run.py [--tags TAG...]``: without a tag, those that nox runs when none is named. A session whose tests pytest counted into
 ``.cache/results/<session>.xml`` counts as that many, any other as one.
 """
 
@@ -62,11 +62,9 @@ def run(name: str) -> Part:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tags", nargs="+", default=[])
-    parser.add_argument("sessions", nargs="*")
-    options = parser.parse_args()
-    chosen = ["--tags", *options.tags] if options.tags else ["--session", *options.sessions]
+    tags = parser.parse_args().tags
     RESULTS.mkdir(parents=True, exist_ok=True)
-    names = sessions(chosen)
+    names = sessions(["--tags", *tags] if tags else [])
     parts = []
     for position, name in enumerate(names, 1):
         print(f"\n=== {name} ({position} of {len(names)})", flush=True)
