@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import time
 import typing as t
@@ -68,6 +69,11 @@ class Story:
             found[1]: int(found[2]) for found in re.finditer(r"^(\S+) +: ok=\d+ +changed=(\d+) ", said, re.MULTILINE)
         }
 
+    def module(self, where: str, name: str, **arguments: t.Any) -> dict[str, t.Any]:
+        """The result of one module of the collection for one host, as ``ansible`` alone runs it."""
+        said = self._ansible("ansible", where, "-m", name, "-a", json.dumps(arguments))
+        return t.cast("dict[str, t.Any]", json.loads(said.partition("=>")[2]))
+
     def _heard(self, line: str) -> None:
         task = re.match(r"TASK \[(?:\S+ : )?(.*)\]", line)
         if task:
@@ -105,9 +111,13 @@ class Story:
                     raise LabError(f"{url} does not answer.") from None
                 time.sleep(0.1)
 
+    def says(self, name: str, text: str) -> tuple[str, str]:
+        """Who answers to a chat message, and what."""
+        return talk.say(self.lab, name, text)
+
     def answer(self) -> tuple[str, str]:
-        """Who answers to ``how are you``, and what."""
-        return talk.say(self.lab, "web1", "how are you")
+        """Who answers when web1 is asked how it is, and what."""
+        return self.says("web1", "how are you")
 
     def state(self) -> dict[str, str]:
         """web1's state by an ad-hoc command, as its result form."""
@@ -118,7 +128,7 @@ class Story:
         before = self.count()
         self.playbook("migration")
         after = self.count()
-        contact, _ = talk.say(self.lab, "web1", "how are you")
+        contact, _ = self.answer()
         return Migration(before, after, contact)
 
     def foreign(self) -> None:
@@ -130,9 +140,14 @@ class Story:
         agent, domain = "systemctl show -P MainPID archipel-agent", "cat /run/libvirt/qemu/foreign1.pid"
         agent_before, domain_before = self.on("hv1", agent), self.on("hv1", domain)
         self.playbook("adoption")
-        contact, answer = talk.say(self.lab, "foreign1", "how are you")
+        contact, answer = self.says("foreign1", "how are you")
         return Adoption(agent_before, self.on("hv1", agent), domain_before, self.on("hv1", domain), contact, answer)
 
     def graph(self) -> str:
         """The inventory of the platform, as groups."""
         return self._ansible("ansible-inventory", "-i", INVENTORY, "--graph")
+
+    def inventory(self) -> dict[str, t.Any]:
+        """The same as data."""
+        said = self._ansible("ansible-inventory", "-i", INVENTORY, "--list")
+        return t.cast("dict[str, t.Any]", json.loads(said))

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quickstart's story on real hosts, and what goes wrong in production. Each test needs those before it."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import pytest
+
+from lab import guest, hosts, lifecycle
+from lab.plan import STANDARD, Lab, host
+from lab.story import Story
+
+pytestmark = pytest.mark.timeout(600)
+
+HYPERVISORS = ("hv1", "hv2")
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab) -> Story:
+    lifecycle.up(lab, [host(name) for name in STANDARD])
+    guest.make(lab)
+    return Story(lab)
+
+
+def running_on(story: Story, name: str) -> list[str]:
+    """The hypervisors on which libvirt runs that machine."""
+    return [hv for hv in HYPERVISORS if name in story.on(hv, "virsh list --name --state-running").split()]
+
+
+def test_the_platform_is_applied(story: Story) -> None:
+    assert all(count > 0 for count in story.site().values())
+
+
+def test_applied_again_it_changes_nothing(story: Story) -> None:
+    assert story.site() == dict.fromkeys(STANDARD, 0)
+
+
+def test_a_task_defines_and_starts_a_machine(story: Story) -> None:
+    assert story.machine()["hv1"] > 0
+    assert running_on(story, "web1") == ["hv1"]
+
+
+def test_the_same_task_again_changes_nothing(story: Story) -> None:
+    assert story.machine() == {"hv1": 0, "hv2": 0}
+
+
+def test_the_machine_answers_in_the_first_person(story: Story) -> None:
+    contact, answer = story.answer()
+    assert re.fullmatch(r"[0-9a-f-]{36}@xmpp[.]lab/hv1", contact)
+    assert answer.startswith("I am web1. I am running on hv1")
+
+
+def test_its_state_is_an_ad_hoc_command(story: Story) -> None:
+    assert "running" in story.state().values()
+
+
+def test_it_moves_with_its_disk_while_its_page_counts_on(story: Story) -> None:
+    contact_before, _ = story.answer()
+    moved = story.migration()
+    assert moved.count_after > moved.count_before
+    assert running_on(story, "web1") == ["hv2"]
+    assert moved.contact == contact_before.replace("/hv1", "/hv2")
+    assert "web1" not in story.on("hv1", "virsh list --all --name").split()
+
+
+def test_moved_again_nothing_changes(story: Story) -> None:
+    assert story.playbook("migration") == {"hv1": 0}
+
+
+def test_a_foreign_domain_is_adopted_while_all_runs_on(story: Story) -> None:
+    story.foreign()
+    adopted = story.adoption()
+    assert adopted.agent_after == adopted.agent_before != "0"
+    assert adopted.domain_after == adopted.domain_before
+    assert adopted.contact.endswith("/hv1")
+    assert adopted.answer.startswith("I am foreign1. I am running on hv1")
+    assert story.playbook("adoption") == {"hv1": 0}
+
+
+def test_the_inventory_shows_it_all(story: Story) -> None:
+    groups = story.inventory()
+    print(groups)
+    assert {"hv1", "hv2", "web1", "foreign1"} <= set(groups["_meta"]["hostvars"])
+
+
+@pytest.mark.parametrize(("name", "unit"), [("hv2", "libvirtd"), ("xmpp1", "ejabberd"), ("hv2", "archipel-agent")])
+def test_the_contact_is_back_after_a_restart_of(story: Story, name: str, unit: str) -> None:
+    counted = story.count()
+    story.on(name, f"systemctl restart {unit}")
+    contact, answer = story.answer()
+    assert contact.endswith("/hv2")
+    assert "running" in answer
+    assert story.count() > counted
+
+
+def test_a_power_cut_of_a_hypervisor_is_survived(story: Story, lab: Lab) -> None:
+    hosts.crash(lab, host("hv1"))
+    assert story.answer()[0].endswith("/hv2")
+    hosts.start(lab, host("hv1"))
+    hosts.await_ready(lab, host("hv1"))
+    contact, answer = story.says("hv1", "how are you")
+    assert contact == "hv1@xmpp.lab/hv1"
+    assert answer.startswith("I am hv1")
+
+
+def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
+    """The machine runs on exactly one side, and the job says what became of it."""
+    started = story.module(
+        "hv2",
+        "archipel.orchestrator.entity_command",
+        action="vm_migrate",
+        wait=False,
+        arguments={"name": "web1", "destination": "hv1", "copy_storage": "all", "bandwidth": 4},
+    )
+    story.on("hv2", "until virsh domjobinfo web1 | grep -q '^Job type: *Unbounded'; do sleep 0.1; done")
+    story.on("hv2", "systemctl kill --signal=KILL archipel-agent")
+    story.says("hv2", "how are you")
+    job: dict[str, t.Any] = {"state": "running"}
+    while job["state"] == "running":
+        job = story.module(
+            "hv2",
+            "archipel.orchestrator.entity_command",
+            action="job",
+            arguments={"id": started["result"]["job"], "wait": 20},
+        )["result"]
+    story.on("hv2", "while pgrep -f '[q]emu.*incoming'; do sleep 0.1; done")
+    (where,) = running_on(story, "web1")
+    contact, _ = story.answer()
+    assert contact.endswith(f"/{where}")
+    assert job["state"] in ("succeeded", "failed", "lost")
+    assert job["state"] != "succeeded" or where == "hv1"
+    if job["state"] != "succeeded":
+        assert job["error"]["msg"]
