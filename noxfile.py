@@ -237,3 +237,10 @@ def integration(session: nox.Session) -> None:
     packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "qemu-utils")
     group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
     pytest(session, "tests/integration")
+
+
+@nox.session(python=FLOOR, tags=["test"])
+def hosts(session: nox.Session) -> None:
+    """tests/hosts: real hosts with systemd, libvirtd and QEMU; the quickstart's story, and what goes wrong."""
+    group(session, "tests")
+    pytest(session, "tests/hosts")
