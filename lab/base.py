@@ -9,14 +9,13 @@ defaults, and a layer is made anew when they change.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import pathlib
 import re
 import shutil
-import subprocess
 import typing as t
 
+from . import indexes
 from .container import Container, Overlay, unmount
 from .plan import REPOSITORY, Lab
 from .steps import LabError, run
@@ -66,45 +65,16 @@ LAYERS: t.Final[dict[str, t.Callable[[], list[str]]]] = {
 }
 
 
-@functools.cache
-def sources(suite: str) -> list[str]:
-    """Debian's entries among the machine's own apt sources, as lines, with their suites in the wanted one."""
-    said = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
-            "Created-By: Packages",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    components: dict[tuple[str, str], list[str]] = {}
-    for line in sorted(set(said.splitlines())):
-        origin, uri, release, component = line.split("|")
-        if origin == "Debian" and not release.endswith("-backports"):
-            release = re.sub(r"^[a-z]+", suite, release)
-            components.setdefault((uri, release), []).append(component)
-    if not components:
-        raise LabError("apt on this machine knows no Debian packages: run `apt-get update` and look at its sources.")
-    return [f"deb {uri} {release} {' '.join(names)}" for (uri, release), names in components.items()]
-
-
-def _acquire_options() -> str:
-    """How the machine's apt fetches (retries, validity, languages): a file for apt.conf.d."""
-    said = run("apt-config", "dump", "Acquire")
-    return "".join(f"{line}\n" for line in said.splitlines() if not re.search(r"IndexTargets|::cdrom|^\S+ \"\";", line))
-
-
 def _fingerprint(*facts: object) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def base(lab: Lab) -> pathlib.Path:
     """Where the base is, or will be."""
-    return lab.cache / f"base-{_fingerprint(lab.suite, _BASE, _DPKG, sources(lab.suite), _acquire_options())}"
+    return (
+        lab.cache
+        / f"base-{_fingerprint(lab.suite, _BASE, _DPKG, indexes.sources(lab.suite), indexes.acquire_options())}"
+    )
 
 
 def layer(lab: Lab, name: str) -> Overlay:
@@ -118,12 +88,12 @@ def make_base(lab: Lab) -> None:
     if target.exists():
         return
     options = lab.cache / "apt.conf"
-    options.write_text(_acquire_options() + 'APT::Install-Recommends "false";\n')
+    options.write_text(indexes.acquire_options() + 'APT::Install-Recommends "false";\n')
     partial = _clear(target.with_name("base.partial"))
     command = ["mmdebstrap", "--quiet", "--variant=apt", "--skip=cleanup/apt/lists"]
     command += [f"--include={','.join(_BASE)}", f"--aptopt={options}"]
     command += [f"--dpkgopt={option}" for option in _DPKG]
-    run(*command, lab.suite, partial, *sources(lab.suite), log=_log(lab, "base"))
+    run(*command, lab.suite, partial, *indexes.sources(lab.suite), log=_log(lab, "base"))
     _finish(partial)
     _retire(lab, "base")
     partial.rename(target)

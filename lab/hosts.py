@@ -13,7 +13,7 @@ import subprocess
 import time
 import typing as t
 
-from . import base, network
+from . import base, indexes, network
 from .container import Container, Overlay, unmount
 from .plan import DOMAIN, HOSTS, Host, Lab
 from .steps import LabError, run
@@ -97,7 +97,12 @@ def start(lab: Lab, host: Host) -> None:
 
 def _furnish(lab: Lab, host: Host, root: pathlib.Path) -> None:
     """What a new host has of its own: name, identity, addresses, keys, and the way to packages."""
-    certificates = "/etc/ssl/certs/ca-certificates.crt"
+    pip = {
+        **indexes.pip(network.pip_wheel(lab)),
+        "proxy": lab.proxy,
+        "cert": "/etc/ssl/certs/ca-certificates.crt",
+        "disable-pip-version-check": "true",
+    }
     files = {
         "etc/hostname": f"{host.name}\n",
         "etc/machine-id": hashlib.md5(f"{lab.name}-{host.name}".encode()).hexdigest() + "\n",
@@ -107,7 +112,7 @@ def _furnish(lab: Lab, host: Host, root: pathlib.Path) -> None:
             for known in HOSTS
         ),
         "etc/apt/apt.conf.d/zz-lab": f'Acquire::http::Proxy "{lab.proxy}";\nAcquire::https::Proxy "{lab.proxy}";\n',
-        "etc/pip.conf": f"[global]\nproxy = {lab.proxy}\ncert = {certificates}\ndisable-pip-version-check = true\n",
+        "etc/pip.conf": "[global]\n" + "".join(f"{name} = {value}\n" for name, value in pip.items()),
         "root/.ssh/authorized_keys": (lab.state / "key.pub").read_text(),
         **{f"etc/systemd/network/{n}": text.format(address=lab.address(host)) for n, text in _NETWORKD.items()},
     }

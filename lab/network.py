@@ -10,14 +10,11 @@ pip.
 from __future__ import annotations
 
 import pathlib
-import re
 import socket
-import sys
 import time
 import typing as t
-import urllib.parse
 
-from . import base
+from . import base, indexes
 from .container import Container, Overlay, unmount
 from .plan import Lab
 from .steps import LabError, run
@@ -43,19 +40,9 @@ shutdown_lifetime 1 seconds
 """
 
 
-def _indexes(lab: Lab) -> set[str]:
-    """The hosts that packages come from."""
-    urls = [line.split()[1] for line in base.sources(lab.suite)]
-    wheel = next((base.layer(lab, "proxy").upper / "usr/share/python-wheels").glob("pip-*.whl"))
-    configured = run(sys.executable, wheel / "pip", "config", "list")
-    # Directories (file:) are not reachable from hosts; urlsplit finds no host in them.
-    urls += [url for value in re.findall(r"index-url='(.*)'", configured) for url in value.split()]
-    if not re.search(r"\bindex-url=", configured.replace("extra-index-url", "")):
-        default = (
-            "from pip._internal.models.index import PyPI as i; print(i.simple_url, 'https://' + i.file_storage_domain)"
-        )
-        urls += run(sys.executable, "-c", default, environment={"PYTHONPATH": str(wheel)}).split()
-    return {name for url in urls if (name := urllib.parse.urlsplit(url).hostname)}
+def pip_wheel(lab: Lab) -> pathlib.Path:
+    """The hosts' pip, for whoever wants to ask it something."""
+    return next((base.layer(lab, "proxy").upper / "usr/share/python-wheels").glob("pip-*.whl"))
 
 
 def _link_exists(name: str) -> bool:
@@ -80,7 +67,7 @@ def up(lab: Lab) -> None:
     Overlay(container.root.parent, (made.upper, *made.lower)).mount()
     (lab.cache / "squid").mkdir(mode=0o777, exist_ok=True)
     (lab.cache / "squid").chmod(0o777)
-    names = " ".join(sorted(_indexes(lab)))
+    names = " ".join(sorted(indexes.names(lab.suite, pip_wheel(lab))))
     settings = _PROXY.format(gateway=lab.gateway, network=lab.network, indexes=names)
     (container.root / "etc/squid/lab.conf").write_text(settings)
     log = lab.logs / "proxy.log"
