@@ -244,3 +244,11 @@ def hosts(session: nox.Session) -> None:
     """tests/hosts: real hosts with systemd, libvirtd and QEMU; the quickstart's story, and what goes wrong."""
     group(session, "tests")
     pytest(session, "tests/hosts")
+
+
+@nox.session(python=FLOOR, tags=["benchmark"])
+def benchmark(session: nox.Session) -> None:
+    """tests/benchmark: ratios against direct libvirt and community.libvirt, and what contacts cost."""
+    packages(session, "ejabberd", "libvirt-daemon", "openssl")
+    group(session, "benchmark", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
+    session.run("python", "tests/benchmark/run.py", *session.posargs)

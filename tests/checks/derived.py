@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
+import inspect
 import pathlib
+import pkgutil
 import re
 import sys
 import typing as t
@@ -15,6 +18,7 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/files")]
 
+import archipel_agent.features  # noqa: E402
 from archipel.actions import Action, Argument, actions_of  # noqa: E402
 from archipel.definition import Definition  # noqa: E402
 from archipel.hypervisor import Hypervisor  # noqa: E402
@@ -35,10 +39,20 @@ it is the same action each time. What you may not call, you do not see.
 
 def contacts() -> t.Iterator[tuple[str, str, list[Action]]]:
     """Title, an explanation and the actions of each kind of contact."""
-    hypervisor = list(actions_of(Hypervisor, "hypervisor").values())
-    yield "Hypervisor", "The contact `<name>@<domain>/<name>`.", hypervisor
-    machine = list(actions_of(Machine, "machine").values())
-    yield "Machine", "The contact `<uuid>@<domain>/<hypervisor>`.", machine
+    of_features = {
+        action.name: action for feature in features() for action in actions_of(feature, "hypervisor").values()
+    }
+    hypervisor = actions_of(Hypervisor, "hypervisor") | of_features
+    yield "Hypervisor", "The contact `<name>@<domain>/<name>`.", list(hypervisor.values())
+    machine = actions_of(Machine, "machine")
+    yield "Machine", "The contact `<uuid>@<domain>/<hypervisor>`.", list(machine.values())
+
+
+def features() -> t.Iterator[type]:
+    """The classes of the agent's features."""
+    for found in pkgutil.iter_modules(archipel_agent.features.__path__, "archipel_agent.features."):
+        module = importlib.import_module(found.name)
+        yield from (value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == found.name)
 
 
 def described(action: Action) -> t.Iterator[str]:

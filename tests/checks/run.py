@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the noxfile's sessions one after another, whatever fails, and say what each took.
 
-``run.py [--tags TAG...]``: without a tag, those that nox runs when none is named. A session whose tests pytest counted into
-``.cache/results/<session>.xml`` counts as that many, any other as one.
+``run.py [--tags TAG...]``: without a tag, those that nox runs when none is named. A session whose tests pytest
+counted into ``.cache/results/<session>.xml`` counts as that many, any other as one.
 """
 
 from __future__ import annotations
