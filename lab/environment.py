@@ -54,6 +54,7 @@ def environment(lab: Lab) -> dict[str, str]:
         "ANSIBLE_COLLECTIONS_PATH": str(_collections(lab)),
         "ANSIBLE_INVENTORY": str(lab.inventory),
         "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(lab.ssh_sockets),
         "ANSIBLE_HOST_PATTERN_MISMATCH": "error",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
         "ANSIBLE_NOCOWS": "1",

@@ -52,6 +52,12 @@ def make_keys(lab: Lab) -> None:
     lab.ssh_config.write_text(_SSH.format(key=key).lstrip() + "".join(names))
 
 
+def close_connections(lab: Lab) -> None:
+    """End the ssh connections that Ansible keeps open for its next run."""
+    for socket in lab.ssh_sockets.glob("*"):
+        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "lab"], capture_output=True, check=False)
+
+
 def _disk(lab: Lab, host: Host) -> Overlay:
     """A host stays on what it was made on, whatever has changed since."""
     record = _directory(lab, host) / "lower"

@@ -69,6 +69,7 @@ def start(lab: Lab, wanted: t.Sequence[Host]) -> None:
 def down(lab: Lab) -> None:
     """Take the hosts away: processes, mounts, interfaces, cgroups, disks. The cache stays."""
     with locked(lab), step("taking the hosts away"):
+        hosts.close_connections(lab)
         for one in HOSTS:
             hosts.discard(lab, one)
         network.down(lab)

@@ -93,6 +93,11 @@ class Lab:
         return self.state / "ssh_config"
 
     @property
+    def ssh_sockets(self) -> pathlib.Path:
+        """Where ssh connections that Ansible keeps open have their sockets."""
+        return self.state / "ssh"
+
+    @property
     def inventory(self) -> pathlib.Path:
         return self.state / "inventory.json"
 

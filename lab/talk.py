@@ -54,7 +54,10 @@ class Person(slixmpp.ClientXMPP):
         """The full JID of a machine or hypervisor of that name, by the platform's index; a JID is left as it is."""
         if "@" in name:
             return slixmpp.JID(name)
-        answer = await self["xep_0060"].get_items(f"pubsub.{self.boundjid.host}", "/archipel/machines")
+        try:
+            answer = await self.plugin["xep_0060"].get_items(f"pubsub.{self.boundjid.host}", "/archipel/machines")
+        except IqError as failure:
+            raise LabError(f"The platform's index cannot be read: {failure.condition}.") from None
         for item in answer["pubsub"]["items"]:
             entry = json.loads(item["payload"].text)
             if entry["name"] == name and entry["kind"] == "hypervisor":
@@ -68,7 +71,7 @@ class Person(slixmpp.ClientXMPP):
         async with asyncio.timeout(seconds):
             while True:
                 try:
-                    await self["xep_0030"].get_info(contact, timeout=2)
+                    await self.plugin["xep_0030"].get_info(contact, timeout=2)
                     return
                 except (IqError, IqTimeout):
                     await asyncio.sleep(0.2)
@@ -92,7 +95,7 @@ class Person(slixmpp.ClientXMPP):
     async def command(self, contact: slixmpp.JID, node: str) -> dict[str, str]:
         """The result form of a command without arguments, label or name to value."""
         try:
-            answer = await self["xep_0050"].send_command(contact, node, timeout=_PATIENCE)
+            answer = await self.plugin["xep_0050"].send_command(contact, node, timeout=_PATIENCE)
         except IqError as failure:
             raise LabError(
                 f"{contact} answers to {node}: {failure.iq['error']['text'] or failure.condition}."
