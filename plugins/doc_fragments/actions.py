@@ -178,7 +178,7 @@ options:
         type: str
       path:
         description:
-          - File of the disk on the hypervisor.
+          - File or block device of the disk on the hypervisor.
         type: str
       pool:
         description:
@@ -250,7 +250,6 @@ options:
           - network
           - bridge
           - user
-          - direct
           - ethernet
       network:
         description:

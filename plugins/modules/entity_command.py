@@ -20,12 +20,15 @@ extends_documentation_fragment:
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
-    description:
+    description: Tells what the run would change, without changing it.
+    support: partial
+    details:
       - Actions that change nothing are run, those with a check of their own are asked to check, all others are skipped.
-    support: partial
   diff_mode:
-    description: Shows what the action tells of it; most tell nothing.
+    description: Shows what changed.
     support: partial
+    details:
+      - Most actions tell nothing that could be shown.
 options:
   action:
     description:

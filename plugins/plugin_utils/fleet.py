@@ -206,7 +206,7 @@ def gather(sources: t.Mapping[str, t.Callable[[], Fleet]], timeout: float) -> di
         threading.Thread(target=ask, args=(name, source), name=f"inventory {name}", daemon=True).start()
     silent = errors.Unavailable(f"did not answer within {timeout:g} s.")
     told: dict[str, Fleet | errors.ArchipelError] = dict.fromkeys(sources, silent)
-    for _ in sources:
+    for _source in sources:
         try:
             name, answer = answers.get(timeout=timeout)
         except queue.Empty:

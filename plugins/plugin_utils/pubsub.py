@@ -155,9 +155,7 @@ class Service:
             return dict(self._every_item(node))
         found: dict[str, Payload] = {}
         for start in range(0, len(ids), _IDS_PER_REQUEST):
-            request, items = self._items_request(node)
-            for id_ in ids[start : start + _IDS_PER_REQUEST]:
-                ET.SubElement(items, f"{_PUBSUB}item", id=id_)
+            request = _items_request(node, ids[start : start + _IDS_PER_REQUEST])
             try:
                 found.update(_items(self.client.request("get", self.jid, request)))
             except errors.NotFound:
@@ -179,7 +177,7 @@ class Service:
     def _every_item(self, node: str) -> t.Iterator[tuple[str, Payload]]:
         after = None
         while True:
-            request, _ = self._items_request(node)
+            request = _items_request(node)
             if after is not None:
                 page = ET.SubElement(request, f"{_RSM}set")
                 ET.SubElement(page, f"{_RSM}after").text = after
@@ -190,10 +188,6 @@ class Service:
             if not found or not last or last == after:
                 return
             after = last
-
-    def _items_request(self, node: str) -> tuple[ET.Element, ET.Element]:
-        request = ET.Element(f"{_PUBSUB}pubsub")
-        return request, ET.SubElement(request, f"{_PUBSUB}items", node=node)
 
     def _owner(
         self, kind: str, verb: str, node: str | None = None, children: t.Iterable[ET.Element] = ()
@@ -210,6 +204,12 @@ class Service:
             for field in fields
             if field.get("var", "").startswith(_PREFIX)
         }
+
+
+def _items_request(node: str, ids: t.Sequence[str] = ()) -> ET.Element:
+    request = ET.Element(f"{_PUBSUB}pubsub")
+    ET.SubElement(request, f"{_PUBSUB}items", node=node).extend(ET.Element(f"{_PUBSUB}item", id=id_) for id_ in ids)
+    return request
 
 
 def _items(answer: ET.Element) -> dict[str, Payload]:

@@ -195,7 +195,7 @@ class Client:
 @atexit.register
 def _leave() -> None:
     """End our streams before the interpreter ends the threads under them."""
-    for (process, _), stream in list(_streams.items()):
+    for (process, _account), stream in list(_streams.items()):
         if process == os.getpid():
             stream.close()
 
