@@ -13,7 +13,7 @@ import typing as t
 
 from . import hosts, lifecycle, network
 from .environment import inventory
-from .plan import HOSTS, STANDARD, Lab, host
+from .plan import HOSTS, STANDARD, Host, Lab, host
 from .steps import LabError
 
 
@@ -70,19 +70,24 @@ def _dispatch(lab: Lab, options: argparse.Namespace) -> int:
         print(f"# {lab.inventory}\n{json.dumps(inventory(lab), indent=2)}")
     elif options.command == "start":
         lifecycle.up(lab, [host(options.host)])
-    elif options.command == "exec":
-        command = hosts.ssh(lab, host(options.host), *options.words)
-        os.execvp(command[0], command)
     else:
-        one = host(options.host)
-        if not hosts.is_running(lab, one):
-            raise LabError(f"{one.name} does not run.")
-        with lifecycle.locked(lab):
-            if options.command in ("stop", "crash"):
-                {"stop": hosts.stop, "crash": hosts.crash}[options.command](lab, one)
-            else:
-                network.set_link(hosts.interface(lab, one), up=options.command == "heal")
+        _to_running(lab, host(options.host), options)
     return 0
+
+
+def _to_running(lab: Lab, one: Host, options: argparse.Namespace) -> None:
+    if not hosts.is_running(lab, one):
+        raise LabError(f"{one.name} does not run.")
+    if options.command == "exec":
+        command = hosts.ssh(lab, one, *options.words)
+        os.execvp(command[0], command)
+    with lifecycle.locked(lab):
+        if options.command == "stop":
+            hosts.stop(lab, one)
+        elif options.command == "crash":
+            hosts.crash(lab, one)
+        else:
+            network.set_link(hosts.interface(lab, one), up=options.command == "heal")
 
 
 if __name__ == "__main__":

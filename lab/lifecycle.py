@@ -21,6 +21,7 @@ from .steps import LabError, step, together
 @contextlib.contextmanager
 def locked(lab: Lab) -> t.Iterator[None]:
     """One command at a time changes what is below the lab's directory."""
+    preflight.check_root()
     for directory in (lab.cache, lab.state, lab.logs):
         directory.mkdir(parents=True, exist_ok=True)
     with (lab.directory / "lock").open("w") as lock:

@@ -26,10 +26,14 @@ _PACKAGES: t.Final = {
 _ELSEWHERE: t.Final = "The roles work on hosts of your own as well: see README.md, «Your own hosts»."
 
 
-def check(lab: Lab) -> None:
-    """LabError where hosts cannot be made here."""
+def check_root() -> None:
     if os.geteuid() != 0:
         raise LabError(f"Making hosts needs root: run it as root, or with sudo. {_ELSEWHERE}")
+
+
+def check(lab: Lab) -> None:
+    """LabError where hosts cannot be made here."""
+    check_root()
     release = pathlib.Path("/etc/os-release")
     if "\nID=debian\n" not in f"\n{release.read_text() if release.exists() else ''}\n":
         raise LabError(f"This is not Debian, and hosts are made with Debian's tools. {_ELSEWHERE}")
