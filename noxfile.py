@@ -46,7 +46,9 @@ def prepare_environment() -> None:
     paths += sorted(str(path) for path in pyenv.glob("versions/3.*/bin"))
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys(paths))
 
-    os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+    os.environ["LC_ALL"] = "C.UTF-8"
+    # nox may fetch an interpreter that is not here; uv fetches none by itself.
+    os.environ["UV_PYTHON_DOWNLOADS"] = "manual"
     os.environ.setdefault("UV_LINK_MODE", "hardlink")
     # uv does not read pip's configuration; in pip no index goes before another.
     os.environ.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
@@ -95,7 +97,7 @@ def collection(session: nox.Session) -> pathlib.Path:
     tree = base / "ansible_collections/archipel/orchestrator"
     shutil.rmtree(tree, ignore_errors=True)
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     for name in filter(None, listing.stdout.split("\0")):
