@@ -21,7 +21,8 @@ _READING: t.Final = frozenset(("job",))
 class ActionModule(PlatformAction):
     """Any action of a contact."""
 
-    module_options = ENTITY_COMMAND
+    def module_options(self) -> t.Mapping[str, t.Any]:
+        return ENTITY_COMMAND
 
     def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         name, arguments = parameters["action"], dict(parameters["arguments"])
@@ -37,8 +38,9 @@ class ActionModule(PlatformAction):
             result = client.run(jid, name, arguments, timeout=timeout, progress=self.show_progress)
         else:
             result = client.execute(jid, name, arguments, timeout)
-        told = {key: result[key] for key in ("msg", "diff") if key in result}
-        return {"changed": bool(result.get("changed")), "jid": jid, "result": result, **told}
+        answer = {"changed": bool(result.get("changed")), "jid": jid, "result": result}
+        answer.update((key, result[key]) for key in ("msg", "diff") if key in result)
+        return answer
 
 
 def _checks(declared: Action | None) -> bool:

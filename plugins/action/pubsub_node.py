@@ -15,7 +15,8 @@ from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import 
 
 
 class ActionModule(PlatformAction):
-    module_options = PUBSUB_NODE
+    def module_options(self) -> t.Mapping[str, t.Any]:
+        return PUBSUB_NODE
 
     def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         service = Service(client, parameters["service"] or f"pubsub.{client.account.domain}")

@@ -166,6 +166,7 @@ groups:
 
 import dataclasses
 import fnmatch
+import functools
 import re
 import typing as t
 
@@ -232,12 +233,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _sources(self, *, stale: bool) -> t.Iterator[tuple[str, t.Callable[[], fleet.Fleet]]]:
         jid, uris, asked = self._text("xmpp_jid"), self.get_option("uris"), self.get_option("xmpp")
         if jid if asked is None else asked:
-            yield PLATFORM, lambda: self._from_platform(jid, stale=stale)
+            yield PLATFORM, functools.partial(self._from_platform, jid, stale=stale)
         elif not uris:
             raise errors.InvalidArgument("There is nobody to ask: give xmpp_jid or uris.")
         addresses = self.get_option("addresses")
         for uri in uris:
-            yield str(uri), lambda uri=str(uri): fleet.from_libvirt(uri, addresses=addresses)
+            yield str(uri), functools.partial(fleet.from_libvirt, str(uri), addresses=addresses)
 
     def _from_platform(self, jid: str, *, stale: bool) -> fleet.Fleet:
         password = self._text("xmpp_password")

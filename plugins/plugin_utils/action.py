@@ -19,11 +19,13 @@ from .xmpp import Account, Client
 
 
 class PlatformAction(ActionBase):
-    """A subclass has the ``answer``, and the ``module_options``, which are those of the module of the same name."""
+    """A subclass has the ``answer``, and the options of the module of the same name."""
 
     _requires_connection = False
 
-    module_options: t.Mapping[str, t.Any]
+    def module_options(self) -> t.Mapping[str, t.Any]:
+        """The module's argument spec."""
+        raise NotImplementedError
 
     def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         """The task's result. ``hypervisor`` is the name of the one that is meant."""
@@ -49,7 +51,7 @@ class PlatformAction(ActionBase):
         """The task's arguments, validated as its module would."""
         if self._task.async_val:
             raise errors.Unsupported("async does not go with via: xmpp; long work is a job of the hypervisor anyway.")
-        validated = ArgumentSpecValidator(dict(self.module_options)).validate(dict(self._task.args))
+        validated = ArgumentSpecValidator(dict(self.module_options())).validate(dict(self._task.args))
         if validated.error_messages:
             unknown = isinstance(validated.errors[0], UnsupportedError)
             where = f"Unsupported parameters for ({self._task.action}) module: " if unknown else ""

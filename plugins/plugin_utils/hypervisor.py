@@ -46,7 +46,6 @@ class HypervisorAction(PlatformAction):
     def declared(self) -> Action:
         return ACTIONS[self._task.action.rpartition(".")[2]]
 
-    @property
     def module_options(self) -> t.Mapping[str, t.Any]:
         return of_action(self.declared)
 

@@ -278,6 +278,10 @@ class _Stream:
             if not opened.done():
                 opened.set_exception(error)
 
+        def started(_event: t.Any) -> None:
+            if not opened.done():
+                opened.set_result(None)
+
         def disconnected(reason: t.Any) -> None:
             if isinstance(reason, ssl.SSLCertVerificationError):
                 fail(self._unreachable([reason]))
@@ -290,7 +294,7 @@ class _Stream:
                 fail(self._unreachable(failures))
 
         on = self._xmpp.add_event_handler
-        on("session_start", lambda _: opened.done() or opened.set_result(None))
+        on("session_start", started)
         on("connection_failed", failures.append)
         on("ssl_invalid_chain", lambda error: fail(self._unreachable([error])))
         on("failed_all_auth", lambda _: fail(self._refused()))
@@ -420,9 +424,9 @@ def _slixmpp() -> t.Any:
     # slixmpp iterates in Python: 10 ms of CPU per login instead of 1.2 ms.
     @sasl_mech(SCRAM.score)
     class FastSCRAM(SCRAM):
-        def Hi(self, text: str, salt: bytes, iterations: int) -> bytes:
+        def Hi(self, text: t.Any, salt: bytes, iterations: int) -> bytes:
             key = text if isinstance(text, bytes) else text.encode()
-            return hashlib.pbkdf2_hmac(self.hash().name, key, salt, iterations)
+            return hashlib.pbkdf2_hmac(self.hash_name.replace("-", ""), key, salt, iterations)
 
     # Its messages are for programmers; what a person must know is in our errors.
     logging.getLogger("slixmpp").addHandler(logging.NullHandler())
