@@ -1,0 +1,70 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible's command line tools, timed as a person would: the whole run, less one that has nothing to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import typing as t
+
+ROOT: t.Final = pathlib.Path(__file__).resolve().parents[2]
+NO_HOSTS: t.Final = "localhost,"
+
+
+class Ansible:
+    """The command line tools, with this checkout as a collection, and ``variables`` in their environment."""
+
+    def __init__(self, directory: pathlib.Path, variables: t.Mapping[str, str]) -> None:
+        self.directory = directory / "ansible"
+        link = self.directory / "collections/ansible_collections/archipel/orchestrator"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(ROOT, target_is_directory=True)
+        (self.directory / "ansible.cfg").touch()
+        self._environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.directory),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            **variables,
+        }
+
+    def task(self, module: str, arguments: t.Mapping[str, t.Any], machines: t.Sequence[str] = ("",)) -> float:
+        """Seconds of a task that loops over machines, in a play that has nothing else and runs here."""
+        task = {module: arguments, "loop": "{{ machines }}", "loop_control": {"label": ""}}
+        file = self.directory / "playbook.json"
+        file.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]))
+
+        def play(machines: t.Sequence[str]) -> float:
+            variables = json.dumps({"machines": list(machines)})
+            return self._run("ansible-playbook", "-i", NO_HOSTS, "-e", variables, str(file))[0]
+
+        return play(machines) - play(())
+
+    def inventory(self, file_name: str, source: t.Mapping[str, t.Any], machines: t.Collection[str]) -> float:
+        """Seconds of a listing, which has to name all these machines."""
+        file = self.directory / file_name
+        file.write_text(json.dumps(source))
+        seconds, listing = self._run("ansible-inventory", "-i", str(file), "--list")
+        missing = set(machines) - json.loads(listing)["_meta"]["hostvars"].keys()
+        if missing:
+            raise RuntimeError(f"{source['plugin']} does not list {len(missing)} of {len(machines)} machines.")
+        return seconds - self._run("ansible-inventory", "-i", NO_HOSTS, "--list")[0]
+
+    def _run(self, tool: str, *arguments: str) -> tuple[float, str]:
+        """Seconds, and what the tool wrote."""
+        command = [str(pathlib.Path(sys.executable).parent / tool), *arguments]
+        began = time.perf_counter()
+        ended = subprocess.run(command, env=self._environment, check=False, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+        if ended.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}")
+        return seconds, ended.stdout

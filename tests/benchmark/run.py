@@ -1,0 +1,56 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast Archipel is, beside libvirt itself and beside community.libvirt."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pathlib
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The core, and the real servers of the agent's tests.
+sys.path += [str(ROOT / "plugins/module_utils"), str(ROOT / "tests/agent")]
+
+import report  # noqa: E402
+from stage import Stage  # noqa: E402
+
+PARTS = {
+    "lifecycle": "Start and stop",
+    "info": "Information",
+    "inventory": "Inventory",
+    "contacts": "Contacts",
+    "latency": "Requests",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    if options.write and options.parts:
+        parser.error("only a whole run is written")
+
+    machine = report.machine()
+    measured = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        stage = Stage(pathlib.Path(directory))
+        for name in options.parts or PARTS:
+            print(f"{name}", file=sys.stderr, flush=True)
+            part = importlib.import_module(name)
+            measured.append((PARTS[name], part.__doc__ or "", part.run(stage, options.rounds)))
+    page = report.page(machine, measured, options.rounds)
+    print(page)
+    if options.write:
+        (ROOT / "docs/performance.md").write_text(page)
+
+
+if __name__ == "__main__":
+    main()
