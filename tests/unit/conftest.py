@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORE = ROOT / "plugins/module_utils/archipel"
@@ -28,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not link.is_symlink():
         link.symlink_to(ROOT, target_is_directory=True)
     os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(tree)
-    sys.path.insert(0, str(tree))
+    init_plugin_loader([str(tree)])
 
     sys.modules[CORE_IN_COLLECTION] = importlib.import_module("archipel")
     for file in CORE.glob("[!_]*.py"):
