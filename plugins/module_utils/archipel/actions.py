@@ -20,7 +20,8 @@ import dataclasses
 import difflib
 import inspect
 import json
-import math
+import re
+import types
 import typing as t
 
 from .errors import InvalidArgument, UnknownAction
@@ -29,6 +30,8 @@ REQUIRED: t.Final = inspect.Parameter.empty
 _DECLARATION = "__archipel_action__"
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("0", "false", "no", "off"))
+_LARGEST = (1 << 63) - 1
+_UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
 
 
@@ -54,7 +57,7 @@ class Bindable(t.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict`` or a Bindable."""
+    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable."""
 
     name: str
     type: t.Any
@@ -81,11 +84,15 @@ class Argument:
         value = self._from_text(untrusted) if text else untrusted
         value = self._convert(self.type, value, self.name)
         if self.elements is not None:
-            value = [self._convert(self.elements, item, f"{self.name}[{i}]") for i, item in enumerate(value)]
-        for item in value if self.elements is not None else (value,):
-            if self.choices and item not in self.choices:
-                raise InvalidArgument(f"{self.name}: {item!r} is not possible; it is one of {_listed(self.choices)}.")
+            return [self._element(i).bind(item, text=text) for i, item in enumerate(value)]
+        if self.choices and value not in self.choices:
+            raise InvalidArgument(
+                f"{self.name}: {str(value)[:80]!r} is not possible; it is one of {_listed(self.choices)}."
+            )
         return value
+
+    def _element(self, index: int) -> Argument:
+        return Argument(f"{self.name}[{index}]", self.elements, self.help, choices=self.choices)
 
     def _wanted(self) -> str:
         return f"one of {_listed(self.choices)}" if self.choices else f"of type {self.type_name}"
@@ -112,7 +119,7 @@ class Argument:
             if self.type in (int, float):
                 return self.type(written)
             return json.loads(written)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidArgument(f"{self.name}: {written[:80]!r} cannot be read as {self.type_name}.") from None
 
     @staticmethod
@@ -121,13 +128,15 @@ class Argument:
             return value
         if wanted not in _NAMES:
             return wanted.bind(value, where)
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         # bool is an int to Python, and not to anyone who writes a task.
-        fits = isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool)
-        if not fits or (wanted is float and not math.isfinite(value)):
+        fits = isinstance(value, (int, float) if wanted is float else wanted)
+        fits = fits and (wanted is bool or not isinstance(value, bool))
+        if wanted in (int, float):
+            # Numbers of libvirt have 64 bits; NaN is in no range.
+            fits = fits and -_LARGEST <= value <= _LARGEST
+        if not fits:
             raise InvalidArgument(f"{where}: {str(value)[:80]!r} is not of type {_NAMES[wanted]}.")
-        return value
+        return wanted(value) if wanted is float else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,15 +257,14 @@ def _signature(
         arguments.append(_argument(parameter, *t.get_args(hint)[:2], where=where))
     names = {argument.name for argument in arguments}
     for phrase in phrases:
-        for word in phrase.split():
-            if word.startswith("{") and word.strip("{}") not in names:
-                raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
+        if not set(re.findall(r"{(.*?)}", phrase)) <= names:
+            raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
     return text, tuple(arguments), progress
 
 
 def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, where: str) -> Argument:
     optional = False
-    if t.get_origin(hint) is t.Union:
+    if t.get_origin(hint) in _UNIONS:
         inner = [kind for kind in t.get_args(hint) if kind is not type(None)]
         optional = len(inner) < len(t.get_args(hint))
         if len(inner) != 1:

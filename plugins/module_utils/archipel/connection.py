@@ -16,7 +16,9 @@ import typing as t
 from .errors import (
     ArchipelError,
     Conflict,
+    Forbidden,
     InvalidDefinition,
+    InvalidRequest,
     LibvirtMissing,
     NotFound,
     OperationFailed,
@@ -67,25 +69,38 @@ def _run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def _kinds() -> t.Iterator[tuple[type[ArchipelError], tuple[str, ...]]]:
-    yield NotFound, ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_METADATA")
-    yield Conflict, ("OPERATION_INVALID", "DOM_EXIST", "RESOURCE_BUSY", "STORAGE_VOL_EXIST")
-    yield InvalidDefinition, ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED", "INVALID_ARG")
-    yield Unsupported, ("NO_SUPPORT", "OPERATION_UNSUPPORTED", "ARGUMENT_UNSUPPORTED")
-    yield Unavailable, ("NO_CONNECT", "INVALID_CONN", "AUTH_FAILED", "AUTH_CANCELLED", "RPC", "SYSTEM_ERROR")
-    yield WaitTimeout, ("OPERATION_TIMEOUT",)
+# virErrorNumber without its prefix
+_KINDS: t.Final[dict[type[ArchipelError], tuple[str, ...]]] = {
+    NotFound: ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_METADATA"),
+    Forbidden: ("OPERATION_DENIED", "ACCESS_DENIED"),
+    Conflict: ("OPERATION_INVALID", "DOM_EXIST", "RESOURCE_BUSY", "STORAGE_VOL_EXIST"),
+    InvalidDefinition: ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED"),
+    InvalidRequest: ("INVALID_ARG",),
+    Unsupported: ("NO_SUPPORT", "OPERATION_UNSUPPORTED", "ARGUMENT_UNSUPPORTED"),
+    Unavailable: ("NO_CONNECT", "INVALID_CONN", "AUTH_FAILED", "AUTH_CANCELLED", "RPC"),
+    WaitTimeout: ("OPERATION_TIMEOUT",),
+}
+
+
+def translated(error: t.Any, what: str) -> ArchipelError:
+    """A libvirtError as one of ours: ``<what>: <libvirt's words>``."""
+    text = f"{what}: {error.get_error_message() or error}."
+    # Whatever its code, an error of the RPC layer says that the other side is gone ("client socket is closed").
+    if error.get_error_domain() == libvirt.VIR_FROM_RPC:
+        return Unavailable(text)
+    for kind, names in _KINDS.items():
+        if any(error.get_error_code() == getattr(libvirt, f"VIR_ERR_{name}", -1) for name in names):
+            return kind(text)
+    return OperationFailed(text)
 
 
 @contextlib.contextmanager
 def doing(what: str) -> t.Iterator[None]:
-    """Raise libvirt's errors as ours: ``<what>: <libvirt's words>``."""
+    """Raise libvirt's errors as ours."""
     try:
         yield
     except libvirt.libvirtError as error:
-        for kind, names in _kinds():
-            if any(error.get_error_code() == getattr(libvirt, f"VIR_ERR_{name}", -1) for name in names):
-                raise kind(f"{what}: {error.get_error_message()}.") from error
-        raise OperationFailed(f"{what}: {error.get_error_message() or error}.") from error
+        raise translated(error, what) from error
 
 
 class Connection:
@@ -107,6 +122,7 @@ class Connection:
 
     def open(self) -> Connection:
         start_event_loop()
+        self.close()
         where = self.uri or "the default hypervisor"
         try:
             self._virconnect = self._open()
@@ -141,10 +157,13 @@ class Connection:
 
     def _lost(self, _virconnect: object, _reason: int, _opaque: object) -> None:
         self._closed.set()
-        for watch in list(self._watches):
-            watch.wake()
+        self._wake_all()
         for callback in self._on_close:
             callback()
+
+    def _wake_all(self) -> None:
+        for watch in list(self._watches):
+            watch.wake()
 
     @property
     def handle(self) -> t.Any:
@@ -168,6 +187,7 @@ class Connection:
                 virconnect.unregisterCloseCallback()
             with contextlib.suppress(libvirt.libvirtError):
                 virconnect.close()
+            self._wake_all()
 
     @contextlib.contextmanager
     def watch(self, domain: t.Any) -> t.Iterator[Watch]:
@@ -175,10 +195,11 @@ class Connection:
         and the wait for its outcome is not missed."""
         watch = Watch(self)
         handle = self.handle
+        with doing(f"Watch {domain.name()}"):
+            registered = handle.domainEventRegisterAny(
+                domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lambda *_event: watch.wake(), None
+            )
         self._watches.add(watch)
-        registered = handle.domainEventRegisterAny(
-            domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lambda *_event: watch.wake(), None
-        )
         try:
             yield watch
         finally:
@@ -199,6 +220,7 @@ class Watch:
 
     def until(self, reached: t.Callable[[], bool], timeout: float, *, otherwise: str) -> None:
         """Return when ``reached()``; WaitTimeout with ``otherwise`` after ``timeout`` seconds."""
+        timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         end = time.monotonic() + timeout
         while True:
             # Cleared before looking, so an event between the look and the wait wakes us.
@@ -208,7 +230,6 @@ class Watch:
             if reached():
                 return
             left = end - time.monotonic()
-            if left <= 0 or not self._woken.wait(left):
-                if reached():
-                    return
+            if left <= 0:
                 raise WaitTimeout(f"{otherwise} Waited {timeout:g} s.")
+            self._woken.wait(left)

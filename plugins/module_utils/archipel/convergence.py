@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import typing as t
 
 from . import definition, disks, given, storage, xmltree
@@ -18,8 +19,8 @@ from .connection import doing, libvirt
 from .definition import Definition
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
-from .lifecycle import ACTIVE, REACHED, VERBS
-from .machine import Machine
+from .lifecycle import ACTIVE, LEADS_TO, REACHED, VERBS
+from .machine import Machine, canonical_uuid
 
 if t.TYPE_CHECKING:
     from .hypervisor import Hypervisor
@@ -49,12 +50,16 @@ class Step:
 
 
 def converge(hypervisor: Hypervisor, desired: Desired, *, check: bool) -> dict[str, t.Any]:
-    """``changed, msg, changes, diff, restart_required, restart_reasons, vm``; an error carries what was changed before."""
+    """``changed, msg, changes, diff, restart_required, restart_reasons, vm``; an error has what was changed before."""
     work = _Convergence(hypervisor, desired)
     work.plan()
-    if not check:
-        work.run()
-    return work.result(check=check)
+    try:
+        if not check:
+            work.run()
+        return work.result(check=check)
+    except ArchipelError as error:
+        error.changes = [change.as_data() for change in work.done]
+        raise
 
 
 class _Convergence:
@@ -66,25 +71,27 @@ class _Convergence:
         self.done: list[Change] = []
         self.restart_reasons: list[str] = []
         self.given = xmltree.parse(desired.xml, "domain") if desired.xml else None
+        self.uuid = canonical_uuid(desired.uuid) if desired.uuid else None
         self.name, self.uuid = self._identity()
         self.machine = hypervisor.find(name=self.name, uuid=self.uuid)
         self.old_state = self.machine.status[0] if self.machine else "absent"
 
     def _identity(self) -> tuple[str | None, str | None]:
-        name, uuid = self.desired.name, self.desired.uuid
+        name, uuid = self.desired.name, self.uuid
         if self.given is None:
             return name, uuid
         if self.desired.definition:
             raise InvalidDefinition(
                 f"xml is a whole definition; {', '.join(self.desired.definition.values)} cannot be given beside it."
             )
-        for key, asked in (("name", name), ("uuid", uuid and uuid.lower())):
-            written = xmltree.read(self.given, key)
-            if asked and written and asked != (written.lower() if key == "uuid" else written):
+        written_name, written_uuid = xmltree.read(self.given, "name"), xmltree.read(self.given, "uuid")
+        written_uuid = canonical_uuid(written_uuid) if written_uuid else None
+        for key, asked, written in (("name", name, written_name), ("uuid", uuid, written_uuid)):
+            if asked and written and asked != written:
                 raise InvalidDefinition(
                     f"The XML's {key} is {written!r}, the task's is {asked!r}; give one, or the same."
                 )
-        return name or xmltree.read(self.given, "name"), uuid or xmltree.read(self.given, "uuid")
+        return name or written_name, uuid or written_uuid
 
     # -- the plan
 
@@ -105,7 +112,8 @@ class _Convergence:
         if machine is None:
             return
         with doing(f"Look at {machine.name}"):
-            saved = machine.domain.hasManagedSaveImage() if machine.domain.isPersistent() else 0
+            persistent = machine.domain.isPersistent()
+            saved = machine.domain.hasManagedSaveImage() if persistent else 0
             snapshots = machine.domain.snapshotNum()
         if not self.desired.force:
             for there, text in (
@@ -115,14 +123,17 @@ class _Convergence:
             ):
                 if there:
                     raise Conflict(f"{machine.name} {text}, or use force: true.")
-        self.steps.append(Step([Change("state", self.old_state, "absent", "config")], lambda: self._remove(machine)))
+        state = self.old_state
+        if state in ACTIVE or state == "crashed":
+            off = "shutoff" if persistent else "absent"
+            timeout = self.desired.wait_timeout
+            change = Change("state", state, off, "live")
+            self.steps.append(Step([change], lambda: machine.destroy(wait=True, wait_timeout=timeout)))
+            state = off
+        if persistent:
+            self.steps.append(Step([Change("state", state, "absent")], lambda: self._undefine(machine)))
 
-    def _remove(self, machine: Machine) -> None:
-        persistent = machine.domain.isPersistent()
-        if self.old_state in ACTIVE:
-            machine.destroy(wait=True, wait_timeout=self.desired.wait_timeout)
-        if not persistent:
-            return
+    def _undefine(self, machine: Machine) -> None:
         node = machine.document(inactive=True)
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         # Drivers without firmware variables or checkpoints refuse the flags for them.
@@ -135,17 +146,21 @@ class _Convergence:
             machine.domain.undefineFlags(flags)
 
     def _plan_given(self) -> None:
-        if not self.name:
+        name = self.name or (self.machine and self.machine.name)
+        if not name:
             raise InvalidDefinition("The XML has no <name>; give it, or the name beside it.")
-        xmltree.write(self.given, "name", self.name)
+        xmltree.write(self.given, "name", name)
         if self.uuid:
             xmltree.write(self.given, "uuid", self.uuid)
         current = self.machine.document(inactive=True, secure=True) if self.machine else None
-        node = given.complete(self.given, current)
+        node = given.complete(self.given, current, self.hypervisor.machine_types(self.given))
         if current is None:
             changes = [Change("state", "absent", "shutoff")]
         else:
-            changes = given.compare(node, current, machine_types=self.hypervisor.machine_types(node))
+            changes = given.compare(node, current)
+            with doing(f"Look at {name}"):
+                if not t.cast(Machine, self.machine).domain.isPersistent():
+                    changes.append(Change("persistent", False, True))
         self._plan_define(node, changes)
 
     def _plan_new(self) -> None:
@@ -153,7 +168,8 @@ class _Convergence:
         if not wanted:
             who = self.name or self.uuid
             raise NotFound(
-                f"There is no machine {who!r} on {self.hypervisor.name}, and the task does not define it (memory, disks … or xml)."
+                f"There is no machine {who!r} on {self.hypervisor.name}, and nothing says what it is to be made of"
+                " (memory, disks … or xml)."
             )
         if not self.name:
             raise InvalidDefinition("A new machine needs a name.")
@@ -177,20 +193,26 @@ class _Convergence:
             if not machine.domain.isPersistent():
                 raise Conflict(f"{machine.name} is transient: it has no configuration that could be changed.")
         node = machine.document(inactive=True, secure=True)
+        for source in node.iterfind("devices/disk[@type='volume']/source"):
+            # libvirt does not read the path here; it is for those who name the disk by it.
+            with contextlib.suppress(ArchipelError):
+                path, _kind = storage.find_volume(self.handle, source.get("pool"), source.get("volume"))
+                source.set("file", path)
         values = self.desired.definition.values
         self._plan_define(node, definition.apply(node, self._resolve(values, node)))
         metadata = definition.metadata_changes(node, values)
         if metadata:
             live = [dataclasses.replace(c, scope="live") for c in metadata] if self.old_state in ACTIVE else metadata
-            self.steps.append(Step(live, lambda: self._set_metadata(machine, values["metadata"])))
+            self.steps.append(Step(live, lambda: machine.set_metadata(values["metadata"])))
 
     def _resolve(self, values: t.Mapping[str, t.Any], node: t.Any) -> dict[str, t.Any]:
         """Names of this host put in place of names that mean them: volumes' paths, machine types' canonical names.
         Plans the volumes that are missing."""
         resolved = dict(values)
-        types = self.hypervisor.machine_types(node)
-        if resolved.get("machine") in types:
-            resolved["machine"] = types[resolved["machine"]]
+        if "machine" in resolved:
+            there = xmltree.read(node, "os/type/@machine") if self.machine else None
+            types = self.hypervisor.machine_types(node)
+            resolved["machine"] = definition.machine_type(resolved["machine"], there, types)
         resolved["disks"] = [self._resolve_disk(disk, i) for i, disk in enumerate(values.get("disks", ()))]
         return resolved
 
@@ -236,25 +258,19 @@ class _Convergence:
         with doing(f"Define {xmltree.read(node, 'name')}"):
             self.machine = Machine(self.hypervisor, self.handle.defineXML(xmltree.serialise(node)))
 
-    def _set_metadata(self, machine: Machine, wanted: t.Mapping[str, t.Any]) -> None:
-        node = machine.document(inactive=True)
-        definition.METADATA.write(node, wanted)
-        machine.set_metadata(node)
-
     def _plan_state(self) -> None:
         begin = "shutoff" if self.machine is None else self.old_state
-        verbs = VERBS[self.desired.state].get(begin)
-        if not verbs:
-            wanted = REACHED.get(self.desired.state)
-            if wanted and begin not in (wanted, "blocked" if wanted == "running" else wanted):
-                raise Conflict(f"{self.name} is {begin}; it cannot become {wanted} from there.")
-            return
-        change = Change("state", begin, REACHED[self.desired.state], "live")
-        self.steps.append(Step([change], lambda: self._run_verbs(verbs)))
-
-    def _run_verbs(self, verbs: t.Sequence[str]) -> None:
+        verbs = VERBS[self.desired.state].get(begin, ())
+        wanted = REACHED.get(self.desired.state)
+        if wanted and not verbs and begin not in (wanted, "blocked" if wanted == "running" else wanted):
+            raise Conflict(f"{self.name} is {begin}; it cannot become {wanted} from there.")
         for verb in verbs:
-            getattr(self.machine, verb)(wait=self.desired.wait, wait_timeout=self.desired.wait_timeout)
+            change = Change("state", begin, LEADS_TO[verb], "live")
+            self.steps.append(Step([change], functools.partial(self._run_verb, verb)))
+            begin = LEADS_TO[verb]
+
+    def _run_verb(self, verb: str) -> None:
+        getattr(self.machine, verb)(wait=self.desired.wait, wait_timeout=self.desired.wait_timeout)
 
     # -- the run
 
@@ -263,20 +279,18 @@ class _Convergence:
         for step in self.steps:
             try:
                 step.run()
-            except ArchipelError as error:
-                error.changes = [c.as_data() for c in self._undo(undone)]
+            except ArchipelError:
+                self._undo(undone)
                 raise
             self.done += step.changes
             undone = [*undone, step] if step.undo else []
 
-    def _undo(self, steps: list[Step]) -> list[Change]:
-        """Take back what only served a step that failed; what remains changed."""
-        remaining = list(self.done)
+    def _undo(self, steps: list[Step]) -> None:
+        """Take back what only served a step that failed."""
         for step in reversed(steps):
             with contextlib.suppress(libvirt.libvirtError):
                 t.cast(t.Callable[[], t.Any], step.undo)()
-                remaining = [change for change in remaining if change not in step.changes]
-        return remaining
+                self.done = [change for change in self.done if change not in step.changes]
 
     def result(self, *, check: bool) -> dict[str, t.Any]:
         changes = [change for step in self.steps for change in step.changes]
@@ -292,16 +306,18 @@ class _Convergence:
         }
 
     def _vm(self) -> dict[str, t.Any]:
-        if self.machine is None or not self.machine.exists():
-            return {
-                "name": self.name or (self.machine and self.machine.name),
-                "uuid": self.uuid or (self.machine and self.machine.uuid),
-                "state": "absent",
-            }
-        return self.machine.describe()
+        if self.machine is not None:
+            with contextlib.suppress(NotFound):
+                return self.machine.describe()
+        return {
+            "name": self.name or (self.machine and self.machine.name),
+            "uuid": self.uuid or (self.machine and self.machine.uuid),
+            "state": "absent",
+        }
 
     def _message(self, changes: list[Change], *, check: bool) -> str:
         who = self.name or (self.machine.name if self.machine else self.uuid)
         if not changes:
             return f"{who} is as asked."
-        return f"{who}: {'would change' if check else 'changed'} {', '.join(change.path for change in changes)}."
+        paths = dict.fromkeys(change.path for change in changes)
+        return f"{who}: {'would change' if check else 'changed'} {', '.join(paths)}."

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from . import disks, interfaces, xmltree
@@ -17,9 +18,10 @@ from .interfaces import INTERFACE
 DOMAIN = Element(
     "domain",
     (
-        Attribute("type", "@type", "Hypervisor type, for example V(kvm), V(qemu), V(test). By default the best that the host has."),
+        Attribute("type", "@type",
+                  "Hypervisor type, for example V(kvm), V(qemu), V(test). By default the best that the host has."),
         Attribute("memory", "memory", "Memory in MiB.", int, unit="MiB", also=("currentMemory",), minimum=1),
-        Attribute("vcpus", "vcpu", "Number of virtual CPUs.", int, minimum=1),
+        Attribute("vcpus", "vcpu", "Number of virtual CPUs.", int, also=("vcpu/@current",), minimum=1),
         Attribute("arch", "os/type/@arch", "Architecture, by default the host's."),
         Attribute("machine", "os/type/@machine", "Machine type, for example V(q35)."),
     ),
@@ -40,8 +42,8 @@ BOOT = Element(
         Attribute("kernel", "os/kernel", "Kernel on the hypervisor to boot directly."),
         Attribute("initrd", "os/initrd", "Initial RAM disk for O(boot.kernel)."),
         Attribute("kernel_args", "os/cmdline", "Command line for O(boot.kernel)."),
-        Attribute("devices", "os/boot/@dev", "Devices to boot from, in order: V(hd), V(cdrom), V(network), V(fd).", list,
-                  choices=("hd", "cdrom", "network", "fd")),
+        Attribute("devices", "os/boot/@dev", "Devices to boot from, in order: V(hd), V(cdrom), V(network), V(fd).",
+                  list, choices=("hd", "cdrom", "network", "fd")),
     ),
 )  # fmt: skip
 
@@ -50,13 +52,16 @@ METADATA = Element(
     (
         Attribute("title", "title", "A short title, one line."),
         Attribute("description", "description", "A description."),
-        Attribute("location", "metadata/archipel:machine/archipel:location", "Where the machine belongs, in words of one's own."),
+        Attribute("location", "metadata/archipel:machine/archipel:location",
+                  "Where the machine belongs, in words of one's own."),
     ),
 )  # fmt: skip
 
 # Groups of attributes under one key. They stand at the domain's own node, so their paths begin there.
-GROUPS: t.Final = {"cpu": (CPU, "The virtual CPU."), "boot": (BOOT, "How the machine boots."),
-                   "metadata": (METADATA, "What people say about the machine. Applied to a running machine at once.")}  # fmt: skip
+GROUPS: t.Final = {"cpu": (CPU, "The virtual CPU."),
+                   "boot": (BOOT, "How the machine boots."),
+                   "metadata": (METADATA, "What people say about the machine. Applied to a running machine at once."),
+                   }  # fmt: skip
 LISTS: t.Final = {"disks": (DISK, "devices/disk", "Disks and media. Disks that are not named are left alone."),
                   "networks": (INTERFACE, "devices/interface",
                                "Network interfaces. Interfaces that are not named are left alone.")}  # fmt: skip
@@ -97,8 +102,8 @@ class Definition:
                 if not isinstance(untrusted[key], (list, tuple)):
                     raise InvalidDefinition(f"{key}: a list is needed.")
                 values[key] = [element.bind(item, f"{key}[{i}]") for i, item in enumerate(untrusted[key])]
-        if "model" in values.get("cpu", {}):
-            values["cpu"].setdefault("mode", "custom")
+        if "model" in values.get("cpu", {}) and values["cpu"].setdefault("mode", "custom") != "custom":
+            raise InvalidDefinition(f"cpu: mode {values['cpu']['mode']} chooses the model itself; leave model out.")
         for i, disk in enumerate(values.get("disks", ())):
             disks.check(disk, f"disks[{i}]")
         for i, interface in enumerate(values.get("networks", ())):
@@ -109,6 +114,7 @@ class Definition:
         return bool(self.values)
 
 
+_VERSION: t.Final = re.compile(r"-(rhel)?\d[\w.]*$")  # pc-q35-7.2, pc-q35-rhel9.2.0
 NOTHING: t.Final = Definition({})
 
 
@@ -149,13 +155,23 @@ def apply(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
     for key in ("cpu", "boot"):
         group, _text = GROUPS[key]
         found = group.compare(node, wanted.get(key, {}), f"{key}.")
+        if any(change.path == "cpu.mode" for change in found):
+            _forget_cpu(node)
         group.write(node, {change.path[len(key) + 1 :]: change.new for change in found})
         changes += found
-    if "model" in wanted.get("cpu", {}) and xmltree.read(node, "cpu/@match") is None:
-        xmltree.write(node, "cpu/@match", "exact")
     for key in LISTS:
         changes += _apply_list(node, key, wanted.get(key, ()))
     return changes
+
+
+def _forget_cpu(node: t.Any) -> None:
+    """Take away what goes with one way of choosing a CPU only; topology and NUMA cells stay."""
+    cpu = xmltree.write(node, "cpu?", "")
+    for name in ("match", "check", "migratable"):
+        xmltree.write(cpu, f"@{name}", None)
+    for tag in ("model", "vendor", "feature"):
+        for child in cpu.findall(tag):
+            cpu.remove(child)
 
 
 def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> list[Change]:
@@ -163,12 +179,9 @@ def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]
     virtual = node.get("type") in ("kvm", "qemu", "hvf")
     changes: list[Change] = []
     parent = xmltree.write(node, "devices?", "")
-    unnamed = node.findall(path)
-    for i, item in enumerate(wanted):
-        finder = disks.find if key == "disks" else interfaces.find
-        found = finder(unnamed, item)
+    pair = disks.pair if key == "disks" else interfaces.pair
+    for i, (item, found) in enumerate(zip(wanted, pair(node.findall(path), wanted))):
         if found is not None:
-            unnamed.remove(found)
             differing = element.compare(found, item)
             element.write(found, {change.path: change.new for change in differing})
             label = xmltree.read(found, "target/@dev") if key == "disks" else i
@@ -187,6 +200,15 @@ def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]
 
 def metadata_changes(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
     return METADATA.compare(node, wanted.get("metadata", {}), "metadata.")
+
+
+def machine_type(wanted: str, current: str | None, aliases: t.Mapping[str, str]) -> str:
+    """libvirt's own name of a machine type. An alias like ``q35`` asks for a kind: a machine keeps the version that it
+    was made with, also where a newer one is the alias's by now, or its hardware would change under it."""
+    canonical = aliases.get(wanted, wanted)
+    if wanted in aliases and current is not None and _VERSION.sub("", current) == _VERSION.sub("", canonical):
+        return current
+    return canonical
 
 
 def managed(node: t.Any) -> bool:

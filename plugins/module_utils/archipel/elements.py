@@ -17,8 +17,8 @@ from .actions import Argument, nearest
 from .errors import InvalidDefinition
 
 # Bytes in the units that libvirt writes (virScaleInteger).
-_UNITS = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,
-          "GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40}  # fmt: skip
+UNITS: t.Final = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,
+                  "GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Attribute:
     """A value of a definition.
 
     ``path`` is one of xmltree's, or empty for what has no place in the XML (a volume's size). ``unit`` is the unit in
-    which a person writes a size that the XML gives with a unit of its own. ``words`` are the XML's words for true and
-    false. ``also`` are further paths that get the same value.
+    which a person writes a size that the XML gives with a unit of its own. ``also`` are further paths that get the same
+    value. An empty string takes away what is there.
     """
 
     key: str
@@ -49,7 +49,6 @@ class Attribute:
     type: t.Any = str
     choices: tuple[str, ...] = ()
     unit: str | None = None
-    words: tuple[str, str] | None = None
     also: tuple[str, ...] = ()
     minimum: int | None = None
     folded: bool = False  # compared without regard to case, like MAC addresses
@@ -70,8 +69,9 @@ class Attribute:
         value = argument.bind(untrusted)
         if self.minimum is not None and value < self.minimum:
             raise InvalidDefinition(f"{where}: {value} is too small; at least {self.minimum} is needed.")
-        if isinstance(value, str) and any(ord(sign) < 32 and sign not in "\t\n\r" for sign in value):
-            raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry.")
+        for text in value if self.type is list else (value,):
+            if isinstance(text, str) and xmltree.UNSTORABLE.search(text):
+                raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry.")
         return value
 
     def read(self, node: t.Any) -> t.Any:
@@ -79,15 +79,13 @@ class Attribute:
         if self.type is list:
             return xmltree.read_all(node, self.path) or None
         text = xmltree.read(node, self.path)
-        if self.type is bool and self.words is None:
+        if self.type is bool:
             return text is not None
         if text is None:
             return None
-        if self.words:
-            return text == self.words[0]
         if self.unit:
             holder = xmltree.read(node, f"{self.path}/@unit") or "KiB"
-            return int(text) * _UNITS[holder] // _UNITS[self.unit]
+            return int(text) * UNITS[holder] // UNITS[self.unit]
         return int(text) if self.type is int else text
 
     def write(self, node: t.Any, value: t.Any) -> None:
@@ -95,19 +93,20 @@ class Attribute:
             xmltree.write_all(node, self.path, value)
             return
         for path in (self.path, *self.also):
-            if self.words:
-                text = self.words[0 if value else 1]
-            elif self.type is bool:
+            if self.type is bool:
                 text = "" if value else None
             else:
-                text = str(value)
+                text = str(value) or None
             holder = xmltree.write(node, path, text)
             if self.unit:
                 holder.set("unit", self.unit)
 
     def same(self, old: t.Any, new: t.Any) -> bool:
-        if self.folded and isinstance(old, str):
-            return old.lower() == str(new).lower()
+        """Whether nothing has to be done to have ``new``."""
+        if isinstance(new, str):
+            # libvirt keeps neither carriage returns nor, to us, the ends of a text.
+            old, new = (old or "").strip(), new.replace("\r\n", "\n").strip()
+            return old.lower() == new.lower() if self.folded else old == new
         return old == new
 
 

@@ -98,8 +98,13 @@ def _tree(base: type[ArchipelError]) -> t.Iterator[type[ArchipelError]]:
         yield from _tree(child)
 
 
-def from_data(data: t.Mapping[str, t.Any]) -> ArchipelError:
+def from_data(untrusted: t.Any) -> ArchipelError:
     """The error that ``as_data`` described; a code of a newer version becomes ``OperationFailed``."""
+    data = untrusted if isinstance(untrusted, dict) else {}
+    changes = data.get("changes")
     kinds = {kind.code: kind for kind in _tree(ArchipelError)}
     kind = kinds.get(str(data.get("code")), OperationFailed)
-    return kind(str(data.get("msg") or "no reason was given"), changes=data.get("changes") or ())
+    return kind(
+        str(data.get("msg") or "No reason was given."),
+        changes=[change for change in changes if isinstance(change, dict)] if isinstance(changes, list) else (),
+    )

@@ -12,8 +12,8 @@ from __future__ import annotations
 import copy
 import typing as t
 
-from . import definition, xmltree
-from .elements import Change
+from . import definition, interfaces, xmltree
+from .elements import UNITS, Change
 
 # What stands for one device of several under the same tag.
 _IDENTITIES: t.Final = {
@@ -21,6 +21,9 @@ _IDENTITIES: t.Final = {
     "interface": "mac/@address",
     "graphics": "@type",
     "channel": "target/@name",
+    "controller": "@type",
+    "feature": "@name",
+    "timer": "@name",
 }
 # libvirt adds none of these by itself, so one that was not given has to go.
 _DEVICES: t.Final = (
@@ -35,12 +38,20 @@ _DEVICES: t.Final = (
     "vsock",
     "redirdev",
 )
-_BYTES_OF_UNIT: t.Final = {"b": 1, "bytes": 1, "k": 1 << 10, "KiB": 1 << 10, "M": 1 << 20, "MiB": 1 << 20,
-                           "G": 1 << 30, "GiB": 1 << 30, "T": 1 << 40, "TiB": 1 << 40}  # fmt: skip
+# Lists that libvirt leaves as they are given.
+_LISTS: t.Final = ("boot", "feature")
+# What libvirt puts into every domain by itself. Anything else that was not given has to go.
+_COMPLETED: t.Final = frozenset(("uuid", "currentMemory", "vcpu", "resource", "metadata", "os", "features", "cpu",
+                                 "clock", "on_poweroff", "on_reboot", "on_crash", "devices", "seclabel"))  # fmt: skip
+_SECRET: t.Final = "passwd"  # of graphics; the only one that VIR_DOMAIN_XML_SECURE adds
+HIDDEN: t.Final = "(hidden)"
 
 
-def complete(given: t.Any, current: t.Any | None) -> t.Any:
-    """A copy of what was given that keeps the identity of what is there: UUID, MACs, and our metadata."""
+def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) -> t.Any:
+    """A copy of what was given that keeps the identity of what is there: UUID, MACs, machine type, and our metadata.
+
+    ``aliases`` are libvirt's for machine types, name → canonical name.
+    """
     node = copy.deepcopy(given)
     if current is None:
         if not definition.managed(node):
@@ -50,29 +61,31 @@ def complete(given: t.Any, current: t.Any | None) -> t.Any:
     if definition.managed(current) and not definition.managed(node):
         ours = copy.deepcopy(current.find("metadata").find(f"{{{xmltree.NAMESPACE}}}machine"))
         xmltree.write(node, "metadata?", "").append(ours)
-    there = current.findall("devices/interface")
-    named = {xmltree.read(i, "mac/@address") for i in node.findall("devices/interface")}
-    unnamed = [i for i in there if xmltree.read(i, "mac/@address") not in named]
-    for interface in node.findall("devices/interface"):
-        if xmltree.read(interface, "mac/@address") is None and unnamed:
-            xmltree.write(interface, "mac/@address", xmltree.read(unnamed.pop(0), "mac/@address"))
+    machine = xmltree.read(node, "os/type/@machine")
+    if machine is not None:
+        there = xmltree.read(current, "os/type/@machine")
+        xmltree.write(node, "os/type/@machine", definition.machine_type(machine, there, aliases))
+    named = node.findall("devices/interface")
+    wanted = [{k: v for k, v in interfaces.INTERFACE.read(i).items() if k in interfaces.IDENTITY and v} for i in named]
+    for interface, found in zip(named, interfaces.pair(current.findall("devices/interface"), wanted)):
+        if found is not None:
+            xmltree.write(interface, "mac/@address", xmltree.read(found, "mac/@address"))
     return node
 
 
-def compare(given: t.Any, current: t.Any, *, machine_types: t.Mapping[str, str]) -> list[Change]:
-    """What of a completed document is not there. ``machine_types`` are libvirt's aliases, name → canonical name."""
-    alias = xmltree.read(given, "os/type/@machine")
-    if alias in machine_types and xmltree.read(current, "os/type/@machine") == machine_types[alias]:
-        current = copy.deepcopy(current)
-        xmltree.write(current, "os/type/@machine", alias)
-    return list(_walk(given, current, ""))
+def compare(given: t.Any, current: t.Any) -> list[Change]:
+    """What of a completed document is not there, and what is there beside it."""
+    changes = list(_walk(given, current, ""))
+    named = {child.tag for child in given} | _COMPLETED
+    return changes + [Change(extra.tag, _shown(extra), None) for extra in current if extra.tag not in named]
 
 
 def _walk(given: t.Any, current: t.Any, path: str) -> t.Iterator[Change]:
     sized = _size(given) is not None and _size(current) is not None
     for key, value in given.attrib.items():
-        if not (sized and key == "unit") and not _same(current.get(key), value):
-            yield Change(f"{path}@{key}", current.get(key), value)
+        if not (sized and key == "unit") and not _same_attribute(given, current, key):
+            old = current.get(key)
+            yield Change(f"{path}@{key}", *(HIDDEN if key == _SECRET and text else text for text in (old, value)))
     if not len(given):
         old, new = (current.text or "").strip(), (given.text or "").strip()
         differs = _size(given) != _size(current) if sized else old != new
@@ -84,7 +97,7 @@ def _walk(given: t.Any, current: t.Any, path: str) -> t.Iterator[Change]:
         for tag in _DEVICES:
             if given.find(tag) is None:
                 for extra in current.findall(tag):
-                    yield Change(f"{path}{tag}[{_name(extra, 0)}]", xmltree.serialise(extra), None)
+                    yield Change(f"{path}{tag}[{_name(extra, 0)}]", _shown(extra), None)
 
 
 def _walk_children(tag: str, given: list[t.Any], current: list[t.Any], path: str) -> t.Iterator[Change]:
@@ -96,13 +109,13 @@ def _walk_children(tag: str, given: list[t.Any], current: list[t.Any], path: str
             found = left[0]
         label = tag if len(given) == len(current) == 1 and tag not in _IDENTITIES else f"{tag}[{_name(child, i)}]"
         if found is None:
-            yield Change(f"{path}{label}", None, xmltree.serialise(child))
+            yield Change(f"{path}{label}", None, _shown(child))
             continue
         left.remove(found)
         yield from _walk(child, found, f"{path}{label}/")
-    if tag in _DEVICES:
+    if tag in _DEVICES or tag in _LISTS:
         for extra in left:
-            yield Change(f"{path}{tag}[{_name(extra, 0)}]", xmltree.serialise(extra), None)
+            yield Change(f"{path}{tag}[{_name(extra, 0)}]", _shown(extra), None)
 
 
 def _name(node: t.Any, index: int) -> str:
@@ -110,14 +123,41 @@ def _name(node: t.Any, index: int) -> str:
     return identity or str(index)
 
 
+def _shown(node: t.Any) -> str:
+    """An element as a change tells of it, which is read by more people than may know a password."""
+    shown = copy.deepcopy(node)
+    for inner in shown.iter():
+        if _SECRET in inner.attrib:
+            inner.set(_SECRET, HIDDEN)
+    return xmltree.serialise(shown)
+
+
+def _same_attribute(given: t.Any, current: t.Any, key: str) -> bool:
+    new = given.get(key)
+    if given.tag == "vcpu" and key == "current":
+        # libvirt leaves it out where all CPUs are there.
+        return new == current.get(key, (current.text or "").strip())
+    return _same(current.get(key), new)
+
+
 def _same(old: str | None, new: str) -> bool:
-    return old is not None and (old == new or (":" in new and old.lower() == new.lower()))
+    if old is None or old == new:
+        return old is not None
+    return _number(new) == _number(old) is not None or (":" in new and old.lower() == new.lower())
+
+
+def _number(text: str) -> int | None:
+    """PCI addresses and the like, which libvirt writes in its own form: ``0x0a`` is ``10``."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
 
 
 def _size(node: t.Any) -> int | None:
-    """Bytes of an element like ``<memory unit='KiB'>``, whose unit is KiB where none is given."""
+    """KiB of an element like ``<memory unit='MiB'>``, rounded up as libvirt does; it is KiB where no unit is given."""
     if node.tag not in ("memory", "currentMemory", "maxMemory"):
         return None
     text = (node.text or "").strip()
-    unit = _BYTES_OF_UNIT.get(node.get("unit", "KiB"))
-    return int(text) * unit if unit and text.isdigit() else None
+    unit = UNITS.get(node.get("unit", "KiB"))
+    return -(-int(text) * unit // 1024) if unit and text.isdigit() else None

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fnmatch
-import re
 import typing as t
 
 from . import migration, xmltree
@@ -16,11 +16,10 @@ from .connection import Connection, doing, libvirt
 from .convergence import Desired, converge
 from .definition import NOTHING, Definition
 from .elements import Change
-from .errors import Conflict, InvalidArgument, NotFound, Unsupported
-from .lifecycle import STATES, Asked, state_name
-from .machine import WAIT_TIMEOUT, AddressSource, Machine, Result, Timeout, Wait
+from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsupported
+from .lifecycle import STATES, Asked, reason_name, state_name
+from .machine import WAIT_TIMEOUT, AddressSource, Condition, Machine, Result, Timeout, Wait, canonical_uuid
 
-_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255
 
@@ -67,8 +66,7 @@ class Hypervisor:
         """The machine, or None. A name and a UUID that mean two machines are a Conflict."""
         if not name and not uuid:
             raise InvalidArgument("Name the machine: give its name or its uuid.")
-        if uuid and not _UUID.fullmatch(uuid):
-            raise InvalidArgument(f"uuid: {uuid[:60]!r} is not a UUID.")
+        uuid = canonical_uuid(uuid) if uuid else None
         if name and (len(name) > MAX_NAME or "/" in name or not name.isprintable() or name != name.strip()):
             raise InvalidArgument(
                 f"name: {name[:60]!r} cannot be a machine's name (printable, no slash, at most {MAX_NAME})."
@@ -76,7 +74,7 @@ class Hypervisor:
         handle = self.connection.handle
         by_uuid = self._lookup(handle.lookupByUUIDString, uuid) if uuid else None
         by_name = self._lookup(handle.lookupByName, name) if name else None
-        if name and uuid and (by_uuid and by_uuid.name() != name or by_name and by_name.UUIDString() != uuid.lower()):
+        if name and uuid and (by_uuid and by_uuid.name() != name or by_name and by_name.UUIDString() != uuid):
             raise Conflict(f"The name {name!r} and the UUID {uuid} mean two machines on {self.name}; give one of them.")
         domain = by_uuid or by_name
         return Machine(self, domain) if domain else None
@@ -121,14 +119,32 @@ class Hypervisor:
             if machine.get("canonical")
         }
 
+    def _states(self) -> list[tuple[t.Any, int, int]]:
+        """Each domain with its state and reason, in one call."""
+        handle = self.connection.handle
+        with doing(f"List the machines of {self.name}"):
+            try:
+                stats = handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+                return [(domain, found["state.state"], found["state.reason"]) for domain, found in stats]
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                    raise
+            domains = handle.listAllDomains()
+        found = []
+        for domain in domains:
+            with contextlib.suppress(NotFound), doing(f"Look at {domain.name()}"):
+                found.append((domain, *domain.state()))
+        return found
+
     @action(
         permission="view",
         changes=False,
         phrases=("how are you", "how are you?", "info", "status"),
         says=lambda r: (
-            f"I am {r['hypervisor']['name']}, a {r['hypervisor']['type']} hypervisor with {r['hypervisor']['cpus']} CPUs and"
-            f" {r['hypervisor']['memory']} MiB of memory. I have {r['hypervisor']['machines']['total']} machines,"
-            f" {r['hypervisor']['machines'].get('running', 0)} of them running."
+            "I am {name}, a {type} hypervisor with {cpus} CPUs and {memory} MiB of memory."
+            " I have {machines[total]} machines, {running} of them running.".format(
+                running=r["hypervisor"]["machines"].get("running", 0), **r["hypervisor"]
+            )
         ),
     )
     def hypervisor_info(self) -> Result:
@@ -136,10 +152,7 @@ class Hypervisor:
         handle = self.connection.handle
         with doing(f"Look at {self.name}"):
             model, memory, cpus, mhz, _nodes, sockets, cores, threads = handle.getInfo()
-            counts: dict[str, int] = {}
-            for domain in handle.listAllDomains():
-                state = state_name(domain.state()[0])
-                counts[state] = counts.get(state, 0) + 1
+            counts = collections.Counter(state_name(state) for _domain, state, _reason in self._states())
             described = {
                 "name": self.name,
                 "hostname": handle.getHostname(),
@@ -170,33 +183,50 @@ class Hypervisor:
         *,
         name: t.Annotated[t.Optional[str], "Name of a machine, or a pattern like web*."] = None,
         uuid: Uuid = None,
-        names: t.Annotated[t.Optional[t.List[str]], "Names or patterns, of which any is to fit."] = None,
-        state: t.Annotated[t.Optional[t.List[t.Literal[STATES]]], "States, of which any is to fit."] = None,  # type: ignore[valid-type]
+        names: t.Annotated[t.Optional[list[str]], "Names or patterns, of which any is to fit."] = None,
+        state: t.Annotated[t.Optional[list[t.Literal[STATES]]], "States, of which any is to fit."] = None,  # type: ignore[valid-type]
         addresses: t.Annotated[AddressSource, "Where to ask for the machines' addresses."] = "none",
         limit: t.Annotated[t.Optional[int], "Tell of so many machines at most; next continues."] = None,
         after: t.Annotated[t.Optional[str], "UUID after which to continue."] = None,
     ) -> Result:
         """Tell everything about machines, all of them or those that are named."""
-        handle = self.connection.handle
-        with doing(f"List the machines of {self.name}"):
-            domains = {domain.UUIDString(): domain for domain in handle.listAllDomains()}
-        patterns = [*(names or ()), *([name] if name else ())]
+        if limit is not None and limit < 1:
+            raise InvalidArgument(f"limit: {limit} is too small; at least 1 is needed.")
+        wanted = canonical_uuid(uuid) if uuid else None
+        begin = canonical_uuid(after) if after else ""
+        patterns = None if name is None and names is None else [*(names or ()), *([name] if name else ())]
         vms: list[Result] = []
         following = None
-        for key in sorted(domains):
-            if after and key <= after or uuid and key != uuid.lower():
+        for machine, condition in self._survey():
+            if machine.uuid <= begin or wanted not in (None, machine.uuid):
                 continue
-            if patterns and not any(fnmatch.fnmatchcase(domains[key].name(), pattern) for pattern in patterns):
+            if patterns is not None and not any(_fits(machine.name, pattern) for pattern in patterns):
                 continue
-            if limit is not None and len(vms) >= limit:
+            if state is not None and condition.state not in state:
+                continue
+            if len(vms) == limit:
                 following = vms[-1]["uuid"]
                 break
             # A machine may go between the list and the look; then there is nothing to tell of it.
             with contextlib.suppress(NotFound):
-                machine = Machine(self, domains[key])
-                if not state or machine.status[0] in state:
-                    vms.append(machine.describe(addresses=addresses))
+                vms.append(machine.describe(addresses=addresses, condition=condition))
         return {"changed": False, "vms": vms, "next": following}
+
+    def _survey(self) -> list[tuple[Machine, Condition]]:
+        """Every machine with its condition, by UUID; three calls, whatever their number."""
+        handle = self.connection.handle
+        with doing(f"List the machines of {self.name}"):
+            persistent, autostarted = (
+                {domain.UUIDString() for domain in handle.listAllDomains(flag)}
+                for flag in (libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT, libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
+            )
+        found = []
+        for domain, state, reason in self._states():
+            machine = Machine(self, domain)
+            lasting, automatic = machine.uuid in persistent, machine.uuid in autostarted
+            condition = Condition(state_name(state), reason_name(state, reason), lasting, automatic)
+            found.append((machine, condition))
+        return sorted(found, key=lambda pair: pair[0].uuid)
 
     @action(permission="define", changes=True, says="{msg}")
     def vm(
@@ -233,21 +263,29 @@ class Hypervisor:
             raise InvalidArgument("Name the domains: give a name, a pattern (* is all of them), or a uuid.")
         with doing(f"List the machines of {self.name}"):
             machines = [Machine(self, domain) for domain in self.connection.handle.listAllDomains()]
+        wanted = canonical_uuid(uuid) if uuid else None
         meant = [
             machine
             for machine in sorted(machines, key=lambda m: m.name)
-            if (not name or fnmatch.fnmatchcase(machine.name, name)) and (not uuid or machine.uuid == uuid.lower())
+            if (not name or _fits(machine.name, name)) and wanted in (None, machine.uuid)
         ]
         if not meant and not (name and set(name) & set("*?[")):
             raise NotFound(f"There is no machine {name or uuid!r} on {self.name}.")
         managed = state == "present"
         changes: list[Change] = []
-        for machine in meant:
-            if machine.managed == managed:
-                continue
-            if not check:
-                machine.adopt(managed=managed)
-            changes.append(Change(f"{machine.name}.managed", not managed, managed))
+        vms: list[Result] = []
+        try:
+            for machine in meant:
+                # A machine may go while the others are looked at.
+                with contextlib.suppress(NotFound):
+                    if machine.managed != managed:
+                        if not check:
+                            machine.adopt(managed=managed)
+                        changes.append(Change(f"{machine.name}.managed", not managed, managed))
+                    vms.append({"name": machine.name, "uuid": machine.uuid, "state": machine.status[0]})
+        except ArchipelError as error:
+            error.changes = [change.as_data() for change in changes]
+            raise
         verb = ("would be " if check else "") + ("adopted" if managed else "let go")
         return {
             "changed": bool(changes),
@@ -256,7 +294,7 @@ class Hypervisor:
             else "All are as asked.",
             "changes": [change.as_data() for change in changes],
             "diff": {"before": {c.path: c.old for c in changes}, "after": {c.path: c.new for c in changes}},
-            "vms": [{"name": machine.name, "uuid": machine.uuid, "state": machine.status[0]} for machine in meant],
+            "vms": vms,
         }
 
     @action(permission="migrate", changes=True, long=True, says="{msg}")
@@ -292,12 +330,19 @@ class Hypervisor:
         machine = self.find(name=name, uuid=uuid)
         if machine is not None:
             return migration.migrate(machine, move, check=check, progress=progress)
-        there = migration.look(move, self.peers, t.cast(str, name or uuid), uuid)
+        if destination == self.name:
+            return migration.already(self.machine(name, uuid))
+        there = migration.look(move, self.peers, t.cast(str, name or uuid), canonical_uuid(uuid) if uuid else None)
         if not there["present"]:
             raise NotFound(
                 f"There is no machine {name or uuid!r}, neither on {self.name} nor on {there['hypervisor']}."
             )
-        return migration.already(t.cast(str, name or uuid), there)
+        vm = {"name": name, "uuid": uuid, "hypervisor": there["hypervisor"], "state": there["state"]}
+        return migration.unchanged(vm)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _version(number: int) -> str:

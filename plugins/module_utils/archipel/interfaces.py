@@ -16,7 +16,7 @@ INTERFACE = Element(
     "interface",
     (
         Attribute("type", "@type", "Kind of connection; follows from O(networks[].network) or O(networks[].bridge).",
-                  choices=("network", "bridge", "user", "direct", "ethernet")),
+                  choices=("network", "bridge", "user", "ethernet")),
         Attribute("network", "source/@network", "Virtual network to connect to."),
         Attribute("bridge", "source/@bridge", "Bridge of the hypervisor to connect to."),
         Attribute("mac", "mac/@address", "MAC address; libvirt chooses one by default.", folded=True),
@@ -25,6 +25,8 @@ INTERFACE = Element(
     ),
 )  # fmt: skip
 
+_PLACE: t.Final = ("type", "network", "bridge")
+IDENTITY: t.Final = ("mac", *_PLACE)
 _MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 
@@ -44,15 +46,20 @@ def check(interface: dict[str, t.Any], where: str) -> None:
         raise InvalidDefinition(f"{where}.mac: {interface['mac'][:40]!r} is not a MAC address, like 52:54:00:12:34:56.")
 
 
-def find(nodes: t.Sequence[t.Any], interface: t.Mapping[str, t.Any]) -> t.Any:
-    """The one that is meant, among those that nothing named before: by MAC, else by its place, else the first."""
-    if "mac" in interface:
-        return next(
-            (n for n in nodes if (xmltree.read(n, "mac/@address") or "").lower() == interface["mac"].lower()), None
-        )
-    place = {key: interface[key] for key in ("type", "network", "bridge") if key in interface}
-    same = [node for node in nodes if not INTERFACE.compare(node, place)]
-    return same[0] if same else nodes[0] if nodes else None
+def pair(nodes: t.Sequence[t.Any], wanted: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
+    """For each wanted interface the one that is meant: by MAC, else the next that is connected as asked, else, so that
+    it keeps its MAC when it is connected elsewhere, the next that nothing else means."""
+    left = list(nodes)
+    pairs: list[t.Any] = [None] * len(wanted)
+    for keys in (("mac",), _PLACE, ()):
+        for i, interface in enumerate(wanted):
+            if pairs[i] is not None or ("mac" in interface) != (keys == ("mac",)):
+                continue
+            known = {key: interface[key] for key in keys if key in interface}
+            pairs[i] = next((node for node in left if not INTERFACE.compare(node, known)), None)
+            if pairs[i] is not None:
+                left.remove(pairs[i])
+    return pairs
 
 
 def make(interface: t.Mapping[str, t.Any], *, virtual: bool) -> t.Any:

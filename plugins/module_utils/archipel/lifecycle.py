@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from .connection import libvirt
@@ -18,10 +19,15 @@ RUNNING: t.Final = frozenset(("running", "blocked"))
 Asked = t.Literal["present", "absent", "running", "shutdown", "destroyed", "paused"]
 
 # The state that a task asks for → the state told → the verbs of Machine that lead there. A state that is not listed
-# is where it is to be. A paused machine cannot hear a request to shut down, so it runs on first.
+# is where it is to be. A paused machine cannot hear a request to shut down, so it runs on first; one that is shutting
+# down or has crashed is still active, and cannot be started before it is off.
 VERBS: t.Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "present": {},
-    "running": dict.fromkeys(("shutoff", "paused", "pmsuspended", "crashed", "shutdown"), ("start",)),
+    "running": {
+        **dict.fromkeys(("shutoff", "paused", "pmsuspended"), ("start",)),
+        "shutdown": ("shutdown", "start"),
+        "crashed": ("destroy", "start"),
+    },
     "shutdown": {
         **dict.fromkeys(("running", "blocked", "shutdown"), ("shutdown",)),
         **dict.fromkeys(("paused", "pmsuspended"), ("start", "shutdown")),
@@ -31,7 +37,9 @@ VERBS: t.Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "paused": {**dict.fromkeys(("running", "blocked"), ("pause",)), "shutoff": ("start_paused",)},
 }
 
-# What the state asked for is called when it has been reached.
+# The state told that a verb leads to, and that a state asked for is.
+LEADS_TO: t.Final = {"start": "running", "start_paused": "paused", "pause": "paused", "resume": "running",
+                     "shutdown": "shutoff", "destroy": "shutoff"}  # fmt: skip
 REACHED: t.Final = {"running": "running", "shutdown": "shutoff", "destroyed": "shutoff", "paused": "paused"}
 
 
@@ -39,12 +47,12 @@ def state_name(state: int) -> str:
     return STATES[state] if 0 <= state < len(STATES) else "nostate"
 
 
+@functools.cache
 def reason_name(state: int, reason: int) -> str:
     """libvirt's word for why, from its constants (``VIR_DOMAIN_PAUSED_MIGRATION`` is ``migration``)."""
     prefix = f"VIR_DOMAIN_{state_name(state).upper()}_"
     if prefix == "VIR_DOMAIN_SHUTDOWN_":  # shared with the flags of virDomainShutdownFlags
         return ("unknown", "user")[reason] if reason in (0, 1) else "unknown"
-    for name, value in vars(libvirt).items():
-        if name.startswith(prefix) and value == reason and not name.endswith("_LAST"):
-            return name[len(prefix) :].lower()
-    return "unknown"
+    names = [name for name, value in vars(libvirt).items() if name.startswith(prefix) and value == reason]
+    # VIR_DOMAIN_PMSUSPENDED_DISK_UNKNOWN belongs to another state than VIR_DOMAIN_PMSUSPENDED_UNKNOWN.
+    return min(names, key=len, default=prefix + "unknown")[len(prefix) :].lower()

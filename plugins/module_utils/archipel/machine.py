@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+import uuid
 
 from . import definition, migration, xmltree
 from .actions import NO_PROGRESS, Progress, action
 from .connection import doing, libvirt
 from .elements import Change
-from .errors import Conflict, OperationFailed, WaitTimeout
+from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, OperationFailed, Unavailable, WaitTimeout
 from .lifecycle import ACTIVE, RUNNING, reason_name, state_name
 
 if t.TYPE_CHECKING:
     from .hypervisor import Hypervisor
 
 WAIT_TIMEOUT = 120
+
+_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_OFF: t.Final = ("shutoff",)
 
 # The sources of virDomainInterfaceAddresses
 _SOURCES: t.Final = {"lease": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE",
@@ -28,12 +33,29 @@ Wait = t.Annotated[bool, "Return only when it has happened."]
 Timeout = t.Annotated[int, "Seconds to wait at most."]
 AddressSource = t.Literal["none", "lease", "agent", "arp"]
 
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 Say = t.Callable[[t.Mapping[str, t.Any]], str]
 
 
-def _said(done: str, already: str) -> Say:
-    return lambda result: done if result["changed"] else already
+def _said(reached: t.Collection[str], done: str, asked: str, already: str) -> Say:
+    """What to say of a change: that it is done, only asked for (without waiting), or was so already."""
+    return lambda result: already if not result["changed"] else done if result["state"] in reached else asked
+
+
+def canonical_uuid(untrusted: str) -> str:
+    """A UUID as libvirt writes it, lower case with dashes."""
+    if not _UUID.fullmatch(untrusted):
+        raise InvalidArgument(f"uuid: {untrusted[:60]!r} is not a UUID.")
+    return str(uuid.UUID(untrusted))
+
+
+class Condition(t.NamedTuple):
+    """What libvirt knows of a domain beside its definition."""
+
+    state: str
+    reason: str
+    persistent: bool
+    autostart: bool
 
 
 class Machine:
@@ -59,12 +81,16 @@ class Machine:
         with doing(f"Read the definition of {self.name}"):
             return xmltree.parse_trusted(self.domain.XMLDesc(flags))
 
-    def describe(self, *, addresses: str = "none") -> Result:
-        """Everything that ``vm_info`` tells of a machine."""
-        node = self.document()
-        state, reason = self.status
+    @property
+    def condition(self) -> Condition:
         with doing(f"Look at {self.name}"):
-            number, persistent, autostart = self.domain.ID(), self.domain.isPersistent(), self.domain.autostart()
+            return Condition(*self.status, bool(self.domain.isPersistent()), bool(self.domain.autostart()))
+
+    def describe(self, *, addresses: str = "none", condition: Condition | None = None) -> Result:
+        """Everything that ``vm_info`` tells of a machine, as it runs. ``condition``, where it is known already."""
+        state, reason, persistent, autostart = condition or self.condition
+        node = self.document()
+        number = self.domain.ID()
         values = definition.read(node)
         values["metadata"] = {key: text or "" for key, text in values["metadata"].items()}
         return {
@@ -74,8 +100,8 @@ class Machine:
             "hypervisor": self.hypervisor.name,
             "state": state,
             "reason": reason,
-            "persistent": bool(persistent),
-            "autostart": bool(autostart),
+            "persistent": persistent,
+            "autostart": autostart,
             "managed": definition.managed(node),
             **values,
             "addresses": self.addresses(addresses) if state in RUNNING else [],
@@ -86,8 +112,11 @@ class Machine:
         if source == "none":
             return []
         try:
-            found = self.domain.interfaceAddresses(getattr(libvirt, _SOURCES[source])) or {}
-        except libvirt.libvirtError:
+            with doing(f"Ask for the addresses of {self.name}"):
+                found = self.domain.interfaceAddresses(getattr(libvirt, _SOURCES[source])) or {}
+        except Unavailable:
+            raise
+        except ArchipelError:
             # No network of libvirt's, no guest agent yet, or a driver without: nothing is known, nothing is wrong.
             return []
         return [
@@ -96,34 +125,36 @@ class Machine:
             for a in interface.get("addrs") or ()
         ]
 
-    def set_metadata(self, node: t.Any) -> None:
-        """Take title, description and our element over from a domain's XML, at once and for good."""
-        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if self.domain.isPersistent() else 0
-        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if self.domain.isActive() else 0
-        ours = node.find(f"metadata/{{{xmltree.NAMESPACE}}}machine")
-        with doing(f"Write the metadata of {self.name}"):
-            for kind, path in (
-                (libvirt.VIR_DOMAIN_METADATA_TITLE, "title"),
-                (libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, "description"),
-            ):
-                self.domain.setMetadata(kind, xmltree.read(node, path) or None, None, None, flags)
-            self.domain.setMetadata(
-                libvirt.VIR_DOMAIN_METADATA_ELEMENT,
-                None if ours is None else xmltree.unqualified(ours),
-                xmltree.PREFIX,
-                xmltree.NAMESPACE,
-                flags,
-            )
-
-    @property
-    def managed(self) -> bool:
-        return definition.managed(self.document(inactive=True))
+    def set_metadata(self, wanted: t.Mapping[str, t.Any]) -> None:
+        """Write title, description and what else of definition.METADATA is wanted, at once and for good."""
+        kinds = {"title": libvirt.VIR_DOMAIN_METADATA_TITLE, "description": libvirt.VIR_DOMAIN_METADATA_DESCRIPTION}
+        for key in kinds.keys() & wanted.keys():
+            self._write_metadata(kinds[key], wanted[key] or None)
+        if wanted.keys() - kinds.keys():
+            node = self.document(inactive=True)
+            definition.METADATA.write(node, wanted)
+            self._write_element(node)
 
     def adopt(self, *, managed: bool) -> None:
         """Put our element into the metadata, or take it away. The machine does not notice."""
         node = self.document(inactive=True)
         xmltree.write(node, "metadata/archipel:machine?", "" if managed else None)
-        self.set_metadata(node)
+        self._write_element(node)
+
+    def _write_element(self, node: t.Any) -> None:
+        ours = node.find(f"metadata/{{{xmltree.NAMESPACE}}}machine")
+        text = None if ours is None else xmltree.unqualified(ours)
+        self._write_metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, xmltree.PREFIX, xmltree.NAMESPACE)
+
+    def _write_metadata(self, kind: int, text: str | None, prefix: str | None = None, uri: str | None = None) -> None:
+        with doing(f"Write the metadata of {self.name}"):
+            flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if self.domain.isPersistent() else 0
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if self.domain.isActive() else 0
+            self.domain.setMetadata(kind, text, prefix, uri, flags)
+
+    @property
+    def managed(self) -> bool:
+        return definition.managed(self.document(inactive=True))
 
     @action(
         permission="view",
@@ -174,7 +205,7 @@ class Machine:
         return {"changed": False, "xml": xmltree.serialise(self.document(inactive=inactive))}
 
     @action(permission="lifecycle", changes=True, phrases=("start", "boot"),
-            says=_said("I am running now.", "I was running already."))  # fmt: skip
+            says=_said(RUNNING, "I am running now.", "I am starting.", "I was running already."))  # fmt: skip
     def start(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Start the machine. A paused one is resumed."""
         old = self.status[0]
@@ -194,7 +225,7 @@ class Machine:
         )
 
     @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop"),
-            says=_said("I have shut down.", "I was off already."))  # fmt: skip
+            says=_said(_OFF, "I have shut down.", "I am shutting down.", "I was off already."))  # fmt: skip
     def shutdown(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Ask the machine to shut down, by ACPI or its guest agent."""
         old = self.status[0]
@@ -212,7 +243,7 @@ class Machine:
             ) from error
 
     @action(permission="lifecycle", changes=True, phrases=("destroy", "force off"),
-            says=_said("I have been turned off.", "I was off already."))  # fmt: skip
+            says=_said(_OFF, "I have been turned off.", "I am being turned off.", "I was off already."))  # fmt: skip
     def destroy(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Turn the machine off at once, like pulling the plug."""
         old = self.status[0]
@@ -221,7 +252,7 @@ class Machine:
         return self._change("turn off", self.domain.destroy, old, ("shutoff",), wait, wait_timeout)
 
     @action(permission="lifecycle", changes=True, phrases=("pause", "suspend"),
-            says=_said("I am paused now.", "I was paused already."))  # fmt: skip
+            says=_said(("paused",), "I am paused now.", "I am pausing.", "I was paused already."))  # fmt: skip
     def pause(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Pause the machine: its CPUs stop, its memory stays."""
         old = self.status[0]
@@ -232,7 +263,7 @@ class Machine:
         return self._change("pause", self.domain.suspend, old, ("paused",), wait, wait_timeout)
 
     @action(permission="lifecycle", changes=True, phrases=("resume", "unpause"),
-            says=_said("I am running again.", "I was running already."))  # fmt: skip
+            says=_said(RUNNING, "I am running again.", "I am waking up.", "I was running already."))  # fmt: skip
     def resume(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Let a paused machine run on."""
         old = self.status[0]
@@ -257,7 +288,7 @@ class Machine:
         changes=True,
         long=True,
         phrases=("migrate to {destination}", "move to {destination}"),
-        says=_said("I have moved.", "I am there already."),
+        says="{msg}",
     )
     def migrate(
         self,
@@ -309,7 +340,7 @@ class Machine:
                     lambda: self._reached(wanted), wait_timeout,
                     otherwise=f"{self.name} did not become {' or '.join(sorted(wanted))}.",
                 )  # fmt: skip
-        new = self.status[0] if self.exists() else "shutoff"
+        new = self._state_or_off()
         change = Change("state", old, new, "live")
         return {
             "changed": True,
@@ -319,18 +350,13 @@ class Machine:
         }
 
     def _reached(self, wanted: t.Collection[str]) -> bool:
-        # A transient domain is gone when it is off.
-        state = self.status[0] if self.exists() else "shutoff"
+        state = self._state_or_off()
         if state == "crashed" and "crashed" not in wanted:
             raise OperationFailed(f"{self.name} has crashed ({self.status[1]}).")
         return state in wanted
 
-    def exists(self) -> bool:
-        """Whether libvirt still knows the domain."""
+    def _state_or_off(self) -> str:
         try:
-            self.domain.state()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return False
-            raise OperationFailed(f"Ask for {self.name}: {error.get_error_message()}.") from error
-        return True
+            return self.status[0]
+        except NotFound:
+            return "shutoff"  # a transient domain is gone when it is off

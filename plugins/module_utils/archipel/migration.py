@@ -13,9 +13,9 @@ import typing as t
 
 from . import definition
 from .actions import Progress
-from .connection import Connection, doing, libvirt
+from .connection import Connection, doing, libvirt, translated
 from .elements import Change
-from .errors import ArchipelError, Conflict, InvalidArgument, OperationFailed, Unavailable
+from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, OperationFailed
 from .lifecycle import ACTIVE, RUNNING, state_name
 
 if t.TYPE_CHECKING:
@@ -78,19 +78,19 @@ def look(move: Move, peers: Peers | None, name: str, uuid: str | None) -> dict[s
                 f" for example qemu+tls://{move.destination}/system, or ask by way of the agents (via: xmpp)."
             )
         return peers.destination(move.destination, {"name": name, "uuid": uuid})
-    found: dict[str, t.Any] = {"hypervisor": move.destination or move.destination_uri, "uri": move.destination_uri}
     with Connection(move.destination_uri) as connection:
-        present, state = _present(connection.handle, name, uuid)
-    return {**found, "present": present, "state": state}
+        state = _state(connection.handle, name, uuid)
+    target = move.destination or move.destination_uri
+    return {"hypervisor": target, "uri": move.destination_uri, "present": state is not None, "state": state}
 
 
-def _present(handle: t.Any, name: str, uuid: str | None) -> tuple[bool, str | None]:
+def _state(handle: t.Any, name: str, uuid: str | None) -> str | None:
+    """The state of the machine of that UUID or, failing that, of that name; None when there is none."""
     for lookup, key in ((handle.lookupByUUIDString, uuid), (handle.lookupByName, name)):
-        if key is None:
-            continue
-        with contextlib.suppress(libvirt.libvirtError):
-            return True, state_name(lookup(key).state()[0])
-    return False, None
+        if key is not None:
+            with contextlib.suppress(NotFound), doing(f"Look for {key} on the destination"):
+                return state_name(lookup(key).state()[0])
+    return None
 
 
 def migrate(machine: Machine, move: Move, *, check: bool, progress: Progress) -> dict[str, t.Any]:
@@ -98,10 +98,10 @@ def migrate(machine: Machine, move: Move, *, check: bool, progress: Progress) ->
     unless the destination has confirmed."""
     source = machine.hypervisor.name
     if move.destination == source:
-        return _already(machine.name, source)
+        return already(machine)
     there = look(move, machine.hypervisor.peers, machine.name, machine.uuid)
     if there["hypervisor"] == source:
-        return _already(machine.name, source)
+        return already(machine)
     state = machine.status[0]
     _refuse(machine, move, there, state)
     before, after = {"hypervisor": source}, {"hypervisor": there["hypervisor"]}
@@ -122,22 +122,23 @@ def migrate(machine: Machine, move: Move, *, check: bool, progress: Progress) ->
     return {**result, **_run(machine, move, there["uri"], state, progress)}
 
 
-def _already(name: str, where: str) -> dict[str, t.Any]:
+def already(machine: Machine) -> dict[str, t.Any]:
+    """The result where the machine is to move to where it is."""
+    where = machine.hypervisor.name
+    return unchanged({"name": machine.name, "uuid": machine.uuid, "hypervisor": where, "state": machine.status[0]})
+
+
+def unchanged(vm: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result where a machine, ``{name, uuid, hypervisor, state}``, is at its destination."""
+    where = vm["hypervisor"]
     return {
         "changed": False,
-        "msg": f"{name} is on {where} already.",
+        "msg": f"{vm['name'] or vm['uuid']} is on {where} already.",
         "changes": [],
         "diff": {"before": {"hypervisor": where}, "after": {"hypervisor": where}},
         "destination": where,
-        "vm": {"name": name, "hypervisor": where},
+        "vm": vm,
     }
-
-
-def already(name: str, there: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The result where the machine is not here, and is there."""
-    result = _already(name, there["hypervisor"])
-    result["vm"]["state"] = there["state"]
-    return result
 
 
 def _copied(machine: Machine) -> list[dict[str, t.Any]]:
@@ -153,7 +154,8 @@ def _refuse(machine: Machine, move: Move, there: t.Mapping[str, t.Any], state: s
     target = there["hypervisor"]
     if there["present"] and there["state"] != "shutoff":
         raise Conflict(
-            f"A machine {machine.name} is {there['state']} on {target}; two of one machine must not be. Look there first."
+            f"A machine {machine.name} is {there['state']} on {target} too; two of one machine must not be."
+            " Look there first."
         )
     if there["present"]:
         raise Conflict(f"{target} has a machine {machine.name} already; undefine the one that is not wanted.")
@@ -199,16 +201,19 @@ def _run(machine: Machine, move: Move, uri: str, state: str, progress: Progress)
 
 
 def _failure(machine: Machine, move: Move, error: t.Any, *, aborted: bool) -> ArchipelError:
+    here = machine.hypervisor.name
     try:
-        remains = f"It is {machine.status[0]} on {machine.hypervisor.name}."
+        remains = f"It is {machine.status[0]} on {here}."
+    except NotFound:
+        remains = f"It is not on {here} any more."
     except ArchipelError:
-        remains = f"It is not on {machine.hypervisor.name} any more."
+        remains = f"What became of it cannot be asked: libvirt on {here} does not answer."
     if aborted:
         return OperationFailed(
             f"{machine.name} was not moved within {move.wait_timeout} s; the move was aborted. {remains}"
         )
-    kind = Unavailable if error.get_error_code() == libvirt.VIR_ERR_RPC else OperationFailed
-    return kind(f"{machine.name} could not be moved: {error.get_error_message()}. {remains}")
+    failure = translated(error, f"{machine.name} could not be moved")
+    return type(failure)(f"{failure.message} {remains}")
 
 
 class _JobWatch:
@@ -233,15 +238,18 @@ class _JobWatch:
     def _run(self) -> None:
         end = time.monotonic() + self.move.wait_timeout
         limited = self.move.max_downtime is None
+        domain = self.machine.domain
         while not self._over.wait(PROGRESS_INTERVAL):
-            # Between the phases of a migration there is nothing to read, and after it no domain.
-            with contextlib.suppress(libvirt.libvirtError):
-                if not limited:
-                    self.machine.domain.migrateSetMaxDowntime(self.move.max_downtime)
+            # Between the phases of a migration there is nothing to read or to set, and after it no domain.
+            if not limited:
+                with contextlib.suppress(libvirt.libvirtError):
+                    domain.migrateSetMaxDowntime(self.move.max_downtime)
                     limited = True
-                self._tell(self.machine.domain.jobStats())
-                if time.monotonic() > end and not self.aborted:
-                    self.machine.domain.abortJob()
+            with contextlib.suppress(libvirt.libvirtError):
+                self._tell(domain.jobStats())
+            if time.monotonic() > end and not self.aborted:
+                with contextlib.suppress(libvirt.libvirtError):
+                    domain.abortJob()
                     self.aborted = True
 
     def _tell(self, stats: t.Mapping[str, t.Any]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from . import xmltree
@@ -12,16 +13,17 @@ from .connection import doing, libvirt
 from .errors import Conflict, NotFound
 
 GIB = 1 << 30
+# Formats that a machine's disk can have; what libvirt finds otherwise (iso, none, unknown) is read as it lies there.
+IMAGES: t.Final = frozenset(("qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"))
 
 
 def pool(handle: t.Any, name: str) -> t.Any:
     """The active pool of that name."""
-    try:
-        found = handle.storagePoolLookupByName(name)
-    except libvirt.libvirtError as error:
-        with doing("List the storage pools"):
-            known = sorted(p.name() for p in handle.listAllStoragePools())
-        raise NotFound(f"There is no storage pool {name!r} here; there are: {', '.join(known) or 'none'}.") from error
+    with doing("List the storage pools"):
+        pools = {each.name(): each for each in handle.listAllStoragePools()}
+    if name not in pools:
+        raise NotFound(f"There is no storage pool {name!r} here; there are: {', '.join(sorted(pools)) or 'none'}.")
+    found = pools[name]
     with doing(f"Look at storage pool {name}"):
         if not found.isActive():
             raise Conflict(f"The storage pool {name} is not active; start it (virsh pool-start {name}).")
@@ -32,15 +34,27 @@ def find_volume(handle: t.Any, pool_name: str, name: str) -> tuple[str, str | No
     """Where the volume is, or would be, and its format, None if it is not there."""
     where = pool(handle, pool_name)
     with doing(f"Look at storage pool {pool_name}"):
-        try:
-            volume = where.storageVolLookupByName(name)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-                raise
+        volume = _lookup(where, name)
+        if volume is None:
+            # libvirt does not see by itself what others put into a pool; it refuses to look while a volume is written.
+            with contextlib.suppress(libvirt.libvirtError):
+                where.refresh()
+            volume = _lookup(where, name)
+        if volume is None:
             target = xmltree.read(xmltree.parse_trusted(where.XMLDesc()), "target/path") or ""
             return f"{target.rstrip('/')}/{name}", None
         node = xmltree.parse_trusted(volume.XMLDesc())
-        return volume.path(), xmltree.read(node, "target/format/@type") or "raw"
+        kind = xmltree.read(node, "target/format/@type")
+        return volume.path(), kind if kind in IMAGES else "raw"
+
+
+def _lookup(where: t.Any, name: str) -> t.Any:
+    try:
+        return where.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return None
 
 
 def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format: str) -> t.Any:

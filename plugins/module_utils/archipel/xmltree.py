@@ -10,6 +10,7 @@ an element is there) or ``.`` (the element itself); the prefix ``archipel:`` sta
 from __future__ import annotations
 
 import copy
+import re
 import typing as t
 
 from .errors import InvalidDefinition, Unavailable
@@ -22,22 +23,19 @@ except ImportError:
 NAMESPACE = "https://archipel-orchestrator.org/ns/machine/1"
 PREFIX = "archipel"
 MAX_DOCUMENT = 1 << 20  # characters; a domain of a hundred disks has 60,000
+# What no XML document can hold (XML 1.0, Char)
+UNSTORABLE: t.Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def parse(untrusted: str, root: str) -> t.Any:
     """The root element of a document from outside: no entities, no network, no DTD, bounded in size."""
-    if etree is None:
-        raise Unavailable(
-            "The Python package lxml is missing where this runs; install the distribution's python3-lxml."
-        )
+    _require_lxml()
     if len(untrusted) > MAX_DOCUMENT:
         raise InvalidDefinition(f"The document has {len(untrusted)} characters; at most {MAX_DOCUMENT} are read.")
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_blank_text=True
-    )
     try:
-        node = etree.fromstring(untrusted.encode(), parser)
-    except etree.XMLSyntaxError as error:
+        # The encoding is ours, whatever the document says of its own.
+        node = etree.fromstring(untrusted.encode(), _parser(encoding="utf-8", remove_comments=True, remove_pis=True))
+    except (etree.XMLSyntaxError, UnicodeEncodeError) as error:
         raise InvalidDefinition(f"The document is not well-formed XML: {error}.") from error
     if node.getroottree().docinfo.doctype:
         raise InvalidDefinition(
@@ -50,12 +48,20 @@ def parse(untrusted: str, root: str) -> t.Any:
 
 def parse_trusted(text: str) -> t.Any:
     """The root element of a document that libvirt gave."""
+    _require_lxml()
+    return etree.fromstring(text.encode(), _parser())
+
+
+def _require_lxml() -> None:
     if etree is None:
         raise Unavailable(
             "The Python package lxml is missing where this runs; install the distribution's python3-lxml."
         )
-    return etree.fromstring(
-        text.encode(), etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
+
+
+def _parser(**options: t.Any) -> t.Any:
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_blank_text=True, **options
     )
 
 
@@ -127,7 +133,7 @@ def write_all(node: t.Any, path: str, values: t.Sequence[str]) -> None:
     for old in parent.findall(_clark(steps[-1])):
         parent.remove(old)
     for value in values:
-        parent.append(element(steps[-1], **{leaf: value}))
+        parent.append(element(steps[-1], **{t.cast(str, leaf): value}))
 
 
 def _split(path: str) -> tuple[list[str], str | None]:
