@@ -51,8 +51,9 @@ def contacts() -> t.Iterator[tuple[str, str, list[Action]]]:
 def features() -> t.Iterator[type]:
     """The classes of the agent's features."""
     for found in pkgutil.iter_modules(archipel_agent.features.__path__, "archipel_agent.features."):
-        module = importlib.import_module(found.name)
-        yield from (value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == found.name)
+        for value in vars(importlib.import_module(found.name)).values():
+            if inspect.isclass(value) and value.__module__ == found.name:
+                yield value
 
 
 def described(action: Action) -> t.Iterator[str]:
