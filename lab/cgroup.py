@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -76,5 +77,6 @@ class Cgroup:
         for top in self.directories:
             for directory, _, _ in os.walk(top, topdown=False):
                 os.rmdir(directory)
-            if top.parent.exists() and not any(entry.is_dir() for entry in top.parent.iterdir()):
+            # Not empty while there are others.
+            with contextlib.suppress(OSError):
                 top.parent.rmdir()

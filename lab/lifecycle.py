@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import fcntl
 import functools
@@ -71,8 +72,8 @@ def down(lab: Lab) -> None:
     """Take the hosts away: processes, mounts, interfaces, cgroups, disks. The cache stays."""
     with locked(lab), step("taking the hosts away"):
         hosts.close_connections(lab)
-        for one in HOSTS:
-            hosts.discard(lab, one)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(functools.partial(hosts.discard, lab), HOSTS))
         network.down(lab)
         shutil.rmtree(lab.state)
 

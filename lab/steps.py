@@ -9,13 +9,15 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
 import typing as t
 
 _WIDTH: t.Final = 72
-_TAIL: t.Final = 25
+_TAIL: t.Final = 20
+_LONGEST: t.Final = 600
 
 
 class LabError(Exception):
@@ -81,11 +83,13 @@ def run(
     environment: t.Mapping[str, str] | None = None,
     cwd: pathlib.Path | None = None,
     heard: t.Callable[[str], None] | None = None,
+    failure: str = r"(?!)",
 ) -> str:
     """Run a command to its end and return what it wrote to stdout and stderr. ``log`` and ``heard`` get each line of it
     as it comes.
 
-    Raises LabError with the end of it when the command fails; ``name`` is what to call it then.
+    Raises LabError when the command fails, with the lines that match ``failure`` and the end; ``name`` is what to call
+    it then.
     """
     words = [os.fspath(word) for word in command]
     said: list[str] = []
@@ -114,7 +118,8 @@ def run(
             if heard:
                 heard(line)
     if process.returncode:
-        tail = "".join(f"    {line.rstrip()}\n" for line in said[-_TAIL:])
+        telling = [line for line in said[:-_TAIL] if re.match(failure, line)]
+        tail = "".join(f"    {line.rstrip()[:_LONGEST]}\n" for line in [*telling, *said[-_TAIL:]])
         where = f"  All of it is in {log}.\n" if log else ""
         raise LabError(f"{name or ' '.join(words[:6])} ended with {process.returncode}:\n{tail}{where}".rstrip())
     return "".join(said)

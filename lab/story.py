@@ -20,6 +20,7 @@ from .steps import LabError, run
 
 SITE: t.Final = "archipel.orchestrator.site"
 INVENTORY: t.Final = REPOSITORY / "lab" / "archipel.yml"
+_FAILURE: t.Final = r"fatal:|failed:|\[?ERROR"
 _FOREIGN: t.Final = """
 <domain type='qemu'>
   <name>foreign1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
@@ -81,7 +82,7 @@ class Story:
 
     def _ansible(self, command: str, *arguments: t.Any, **options: t.Any) -> str:
         return run(tool(command), *arguments, name=" ".join(map(str, (command, *arguments))),
-                   environment=environment(self.lab), cwd=REPOSITORY, **options)  # fmt: skip
+                   failure=_FAILURE, environment=environment(self.lab), cwd=REPOSITORY, **options)  # fmt: skip
 
     def on(self, name: str, command: str) -> str:
         """What a command on a host writes."""
