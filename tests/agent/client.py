@@ -46,10 +46,11 @@ class Client(slixmpp.ClientXMPP):
         self._news.set()
 
     def _publish(self, message: t.Any) -> None:
-        items = message["pubsub_event"]["items"]
+        items = message["pubsub_event"]["items"].xml
         for item in items:
-            payload = item.xml.find(JSON)
-            self.published.append((items["node"], item["id"], json.loads(payload.text) if payload is not None else None))
+            payload = item.find(JSON)
+            value = json.loads(payload.text) if payload is not None else None
+            self.published.append((items.get("node"), item.get("id"), value))
         self._news.set()
 
     async def until(self, found: t.Callable[[], t.Any], seconds: float = 15) -> t.Any:
@@ -74,9 +75,7 @@ class Client(slixmpp.ClientXMPP):
         """The presence of that contact, as soon as it has been seen; ``after`` skips those seen before."""
 
         def found() -> t.Any:
-            return [
-                p for p in self.seen[after:] if p[0].startswith(jid) and p[1] == show and p[2].startswith(status)
-            ]
+            return [p for p in self.seen[after:] if p[0].startswith(jid) and p[1] == show and p[2].startswith(status)]
 
         return t.cast("tuple[str, str, str]", (await self.until(found))[-1])
 

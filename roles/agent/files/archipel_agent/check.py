@@ -1,0 +1,52 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``--check``: all that is wrong with a configuration, before the agent is started with it."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+
+from archipel.connection import Connection
+from archipel.errors import ArchipelError
+
+from .config import Config, ConfigError, load
+from .session import LoginFailed, Server, Session, trust
+
+
+def faults(path: pathlib.Path, *, connect: bool = True) -> list[str]:
+    """A sentence for each fault: of the file and, unless ``connect`` is false, of what it names."""
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return error.faults
+    if not connect:
+        return []
+    return [*_libvirt(config), *asyncio.run(_xmpp(config))]
+
+
+def _libvirt(config: Config) -> list[str]:
+    try:
+        with Connection(config.libvirt.uri):
+            return []
+    except ArchipelError as error:
+        return [error.message]
+
+
+async def _xmpp(config: Config) -> list[str]:
+    xmpp = config.xmpp
+    try:
+        server = Server(
+            xmpp.domain, xmpp.host, xmpp.port, trust(xmpp.ca_file), asyncio.Semaphore(1), xmpp.max_stanza_size
+        )
+    except OSError as error:
+        return [f"xmpp.ca_file: {xmpp.ca_file} holds no certificates: {error}."]
+    # Another resource than the agent's own, which may be running.
+    session = Session(f"{xmpp.jid}/check", xmpp.password, server)
+    try:
+        await session.log_in()
+    except LoginFailed as failure:
+        return [str(failure)]
+    await session.close()
+    return []

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A contact: an entity at the end of a session, with its doors and its presence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import typing as t
+
+import slixmpp
+
+from .authority import Authority
+from .dispatch import Dispatcher
+from .doors.adhoc import AdhocDoor
+from .doors.chat import ChatDoor
+from .entity import Entity, Presence
+from .session import Session
+
+log = logging.getLogger(__name__)
+
+
+class Contact:
+    """``present`` says what the contact's presence is now; it is asked at each ``refresh``."""
+
+    def __init__(
+        self,
+        entity: Entity,
+        session: Session,
+        dispatcher: Dispatcher,
+        authority: Authority,
+        present: t.Callable[[], Presence],
+    ) -> None:
+        self.entity = entity
+        self.session = session
+        self._authority = authority
+        self._present = present
+        self._told: Presence | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.doors = (AdhocDoor(self, dispatcher), ChatDoor(self, dispatcher))
+        session.started.append(self._started)
+        session.client.add_event_handler("presence_subscribe", self._subscribe)
+
+    def refresh(self) -> None:
+        """Send the presence, if it has changed."""
+        presence = self._present()
+        if self.session.online.is_set() and presence != self._told:
+            self._told = presence
+            self.session.client.send_presence(pshow=presence.show or None, pstatus=presence.status)
+
+    def spawn(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:
+        """Answer a stanza without keeping the stream waiting."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Give the requests that are under way so long to be answered."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    def _started(self) -> None:
+        self._told = None
+        self.refresh()
+
+    def _subscribe(self, presence: t.Any) -> None:
+        """Whoever has rights here may see how we are; others are refused."""
+        who: slixmpp.JID = presence["from"]
+        allowed = self._authority.knows(who)
+        if not allowed:
+            log.warning("%s may not subscribe to the presence of %s", who.bare, self.entity.name)
+        self.session.client.send_presence(pto=who.bare, ptype="subscribed" if allowed else "unsubscribed")

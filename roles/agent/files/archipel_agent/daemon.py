@@ -1,0 +1,147 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent, put together: what it consists of, its start, reload and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pathlib
+import signal
+import time
+import typing as t
+
+from . import config as configuration
+from . import database, systemd
+from .authority import Authority
+from .config import Config, ConfigError
+from .contact import Contact
+from .dispatch import Dispatcher
+from .features.contacts import Contacts
+from .features.events import Events
+from .features.index import Index
+from .features.jobs import Jobs
+from .features.migration import ACTIONS as MIGRATIONS
+from .features.migration import MigrationInquiry
+from .features.peers import Peers
+from .hypervisor_entity import HypervisorEntity
+from .libvirt_link import Link
+from .pubsub import PubSub
+from .session import Server, Session, trust
+
+log = logging.getLogger(__name__)
+
+# Registrations and logins at once: enough to keep the server busy, few enough to leave it time for others.
+LOGINS_AT_ONCE = 16
+# What a request or a job may still take when the agent is told to stop.
+LAST_SECONDS = 5.0
+
+
+class Agent:
+    """Made inside the event loop; ``run`` returns when ``stop`` is called."""
+
+    def __init__(self, config: Config, file: pathlib.Path | None = None) -> None:
+        self.config = config
+        self._file = file
+        self._stop = asyncio.Event()
+        self.database = database.connect(config.state_dir / "agent.db")
+        xmpp = config.xmpp
+        server = Server(
+            xmpp.domain,
+            xmpp.host,
+            xmpp.port,
+            trust(xmpp.ca_file),
+            asyncio.Semaphore(LOGINS_AT_ONCE),
+            xmpp.max_stanza_size,
+        )
+        self.session = Session(config.jid, xmpp.password, server)
+        self.authority = Authority(config.administrators, config.peers)
+        self.pubsub = PubSub(xmpp.domain, self.session)
+        self.events = Events(config.name, self.pubsub)
+        self.jobs = Jobs(self.database, self.events)
+        self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
+        self.link = Link(config.libvirt.uri, config.name, self.peers)
+        self.peers.attach(self.link, self.session)
+        self.events.watch(self.link)
+        self.index = Index(self.link, config.jid, self.pubsub, self.database)
+        self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
+        entity = HypervisorEntity(self.link, (self.jobs, self.peers))
+        self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
+        self.contacts = Contacts(
+            config.contacts,
+            self.link,
+            server,
+            self.hypervisor,
+            self.database,
+            peers=self.peers,
+            jobs=self.jobs,
+            events=self.events,
+            dispatcher=self.dispatcher,
+            authority=self.authority,
+        )
+        self.session.started.append(self.index.resync)
+
+    async def run(self) -> None:
+        """Serve until told to stop. What fails by a fault of ours ends the agent, for systemd to start it anew."""
+        inquiry = MigrationInquiry(self.link)
+        self.jobs.look_into_unfinished(dict.fromkeys(MIGRATIONS, inquiry))
+        forever: tuple[t.Coroutine[t.Any, t.Any, None], ...] = (
+            self.link.run(),
+            self.session.run(),
+            self.pubsub.serve(self.events),
+            self.pubsub.serve(self.index),
+            systemd.keep_watchdog_quiet(),
+        )
+        tasks = [asyncio.ensure_future(work) for work in forever]
+        stopped = asyncio.ensure_future(self._stop.wait())
+        systemd.notify("READY=1", f"STATUS={self.config.jid}")
+        done, _others = await asyncio.wait((*tasks, stopped), return_when=asyncio.FIRST_COMPLETED)
+        systemd.notify("STOPPING=1")
+        await self._close()
+        for task in (*tasks, stopped):
+            task.cancel()
+        await asyncio.wait((*tasks, stopped))
+        self.database.close()
+        for task in done - {stopped}:
+            task.result()
+
+    async def _close(self) -> None:
+        await asyncio.gather(self.jobs.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS))
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.events.flush() if self.session.online.is_set() else asyncio.sleep(0), 2)
+        await self.contacts.close()
+        await self.session.close()
+
+    def stop(self) -> None:
+        log.info("stopping")
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Take over administrators, peers and contacts from the file; and try again what was refused."""
+        if self._file is None:
+            return
+        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            new = configuration.load(self._file)
+        except ConfigError as error:
+            for fault in error.faults:
+                log.error("not reloaded: %s", fault)
+        else:
+            self.authority.replace(new.administrators, new.peers)
+            self.peers.jids = new.peers
+            self.contacts.set_policy(new.contacts)
+            self.session.hurry()
+            log.info("reloaded %s", self._file)
+        systemd.notify("READY=1")
+
+
+async def serve(config: Config, file: pathlib.Path) -> None:
+    """Run the agent until SIGTERM or SIGINT."""
+    agent = Agent(config, file)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    loop.add_signal_handler(signal.SIGHUP, agent.reload)
+    await agent.run()

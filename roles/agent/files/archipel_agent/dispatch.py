@@ -1,0 +1,166 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one path of every request: find the action, may this JID?, bind, lock if it changes, run, answer.
+
+Doors translate what they receive into a request, and what comes back into an answer. What an asker may not call does
+not exist for them: it is answered as an unknown action is, and leaves an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import logging
+import time
+import typing as t
+import weakref
+
+import slixmpp
+from archipel.actions import NO_PROGRESS, Action, find
+from archipel.errors import ArchipelError, Conflict, Unavailable, UnknownAction
+
+from .authority import Authority
+from .entity import Entity, Result
+from .features.events import Events
+from .features.jobs import Jobs
+from .libvirt_link import LANES
+
+log = logging.getLogger(__name__)
+
+# Requests of one JID that are under way, whatever they do.
+MAX_IN_FLIGHT = 256
+# A stranger who knocks without end leaves one event in so many seconds for each action.
+REFUSALS_APART = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """``who`` is the sender as the server stamped it. ``text``: the arguments came as strings."""
+
+    entity: Entity
+    who: slixmpp.JID
+    door: str
+    untrusted_action: str
+    untrusted_arguments: t.Mapping[str, t.Any]
+    text: bool = False
+
+
+class Dispatcher:
+    def __init__(self, authority: Authority, jobs: Jobs, events: Events) -> None:
+        self._authority = authority
+        self._jobs = jobs
+        self._events = events
+        self._in_flight: collections.Counter[str] = collections.Counter()
+        self._turns: dict[tuple[str, str], asyncio.Semaphore] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._refused: dict[tuple[str, str, str], float] = {}
+
+    def visible(self, entity: Entity, who: slixmpp.JID) -> dict[str, Action]:
+        """The actions of an entity that this JID may call."""
+        return {name: action for name, action in entity.actions.items() if self._authority.may(who, action)}
+
+    def find(self, entity: Entity, who: slixmpp.JID, untrusted_name: str, door: str) -> Action:
+        """The action of that name; UnknownAction if there is none, or none for this JID."""
+        try:
+            return find(self.visible(entity, who), untrusted_name)
+        except UnknownAction:
+            if untrusted_name in entity.actions:
+                self._refuse(entity, who, untrusted_name, door)
+            raise
+
+    async def __call__(self, request: Request) -> tuple[Action, Result]:
+        """The action that was meant, and its result; or an ArchipelError."""
+        action = self.find(request.entity, request.who, request.untrusted_action, request.door)
+        arguments = action.bind(request.untrusted_arguments, text=request.text)
+        with self._counted(request.who.bare):
+            if action.long:
+                return action, self._begin(request, action, arguments)
+            return action, await self._run(request, action, arguments)
+
+    async def _run(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
+        if not action.changes:
+            async with self._turn(request, action):
+                return await request.entity.run(action, arguments, NO_PROGRESS)
+        subjects = request.entity.subjects(arguments)
+        self._refuse_busy(subjects)
+        outcome = "failed"
+        try:
+            async with self._locked(subjects), self._turn(request, action):
+                result = await request.entity.run(action, arguments, NO_PROGRESS)
+            outcome = "unchanged" if arguments.get("check") or not result["changed"] else "changed"
+        except ArchipelError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._record(request, action, outcome)
+        return result
+
+    def _begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
+        subjects = request.entity.subjects(arguments)
+        self._refuse_busy(subjects)
+
+        async def work(progress: t.Any) -> Result:
+            async with self._locked(subjects):
+                return await request.entity.run(action, arguments, progress)
+
+        def ended(outcome: str) -> None:
+            self._record(request, action, outcome)
+
+        job = self._jobs.begin(request.entity, action, arguments, subjects, request.who.bare, request.door, work, ended)
+        return {"changed": False, "job": job.id, "msg": f"{action.name} has begun as job {job.id}."}
+
+    def _record(self, request: Request, action: Action, outcome: str) -> None:
+        log.info("%s on %s by %s (%s): %s", action.name, request.entity.name, request.who, request.door, outcome)
+        if outcome != "unchanged":
+            self._events.changed(action.name, request.entity.key, request.who.bare, request.door, outcome)
+
+    def _refuse(self, entity: Entity, who: slixmpp.JID, action: str, door: str) -> None:
+        key, now = (who.bare, entity.key, action), time.monotonic()
+        if now - self._refused.get(key, -REFUSALS_APART) < REFUSALS_APART:
+            return
+        self._refused = {k: when for k, when in self._refused.items() if now - when < REFUSALS_APART}
+        self._refused[key] = now
+        log.warning("refused %s on %s to %s (%s)", action, entity.name, who, door)
+        self._events.refused(action, entity.key, who.bare, door)
+
+    def _refuse_busy(self, subjects: t.Iterable[str]) -> None:
+        for subject in subjects:
+            job = self._jobs.changing(subject)
+            if job is not None:
+                raise Conflict(f"The job {job.id} ({job.action}) is at work there: {job.text}. Wait for its end.")
+
+    @contextlib.contextmanager
+    def _counted(self, who: str) -> t.Iterator[None]:
+        if self._in_flight[who] >= MAX_IN_FLIGHT:
+            raise Unavailable(f"{MAX_IN_FLIGHT} of your requests are under way; wait for answers before you ask more.")
+        self._in_flight[who] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[who] -= 1
+            if not self._in_flight[who]:
+                del self._in_flight[who]
+                for key in [key for key in self._turns if key[0] == who]:
+                    del self._turns[key]
+
+    def _turn(self, request: Request, action: Action) -> contextlib.AbstractAsyncContextManager[t.Any]:
+        """Nobody has all workers of a lane, so that somebody else's request finds one."""
+        lane = request.entity.lane(action)
+        if lane is None:
+            return contextlib.nullcontext()
+        key = (request.who.bare, lane)
+        return self._turns.setdefault(key, asyncio.Semaphore(LANES[lane] - 1))
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, subjects: t.Sequence[str]) -> t.AsyncIterator[None]:
+        """Hold what an action changes, in the order of ``subjects``, which is sorted: so two never wait for each
+        other."""
+        async with contextlib.AsyncExitStack() as held:
+            for subject in subjects:
+                lock = self._locks.setdefault(subject, asyncio.Lock())
+                await held.enter_async_context(lock)
+            yield

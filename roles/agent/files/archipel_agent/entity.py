@@ -1,0 +1,51 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who can be asked: a hypervisor or a machine, its state in words of presence, and its actions."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from archipel.actions import Action, Progress
+
+Result = t.Dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Presence:
+    """``show`` is RFC 6121's word, empty for available."""
+
+    show: str
+    status: str
+
+
+class Entity(t.Protocol):
+    """``key`` is the machine's UUID or the hypervisor's name; ``name`` is for people."""
+
+    kind: str
+    key: str
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def actions(self) -> t.Mapping[str, Action]: ...
+
+    def lane(self, action: Action) -> str | None:
+        """In which lane of the link the action runs; None for those that run in the event loop."""
+
+    async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
+        """Run the action with bound arguments."""
+
+    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+        """Keys of what an action with these arguments changes; two that change the same do not run at once."""
+
+
+def lane_of(action: Action) -> str:
+    return "jobs" if action.long else "changes" if action.changes else "reads"
+
+
+def with_progress(action: Action, arguments: dict[str, t.Any], progress: Progress) -> dict[str, t.Any]:
+    return {**arguments, action.wants_progress: progress} if action.wants_progress else arguments

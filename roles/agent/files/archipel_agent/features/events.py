@@ -1,0 +1,76 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The events of this hypervisor, in order, in the node ``/archipel/events`` (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import logging
+import time
+import typing as t
+
+from ..libvirt_link import Link, MachineState
+from ..pubsub import PubSub
+
+log = logging.getLogger(__name__)
+
+NODE: t.Final = "/archipel/events"
+# While the server is away, so many are kept; then the oldest go.
+MAX_WAITING = 10_000
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Events:
+    """Events wait here until the server has them; publishing one never blocks."""
+
+    def __init__(self, hypervisor: str, pubsub: PubSub) -> None:
+        self.hypervisor = hypervisor
+        self._pubsub = pubsub
+        self._waiting: collections.deque[tuple[str, dict[str, t.Any]]] = collections.deque(maxlen=MAX_WAITING)
+        self._number = 0
+        self._lost = 0
+
+    def changed(self, action: str, entity: str, who: str, door: str, outcome: str) -> None:
+        self.publish("changed", action=action, entity=entity, who=who, door=door, outcome=outcome)
+
+    def refused(self, action: str, entity: str, who: str, door: str) -> None:
+        self.publish("refused", action=action, entity=entity, who=who, door=door)
+
+    def publish(self, kind: str, **further: t.Any) -> None:
+        self._number = (self._number + 1) % 1_000_000
+        item = f"{int(time.time() * 1000):013d}-{self.hypervisor}-{self._number:06d}"
+        if len(self._waiting) == MAX_WAITING:
+            self._lost += 1
+        self._waiting.append((item, {"type": kind, "hypervisor": self.hypervisor, "time": now(), **further}))
+        self._pubsub.wake(self)
+
+    def watch(self, link: Link) -> None:
+        """Publish what becomes of the link's machines."""
+        self._link = link
+        link.changed.append(self._lifecycle)
+
+    def _lifecycle(self, old: MachineState | None, new: MachineState | None) -> None:
+        if old is None and not self._link.reachable:
+            # It was there when we began to look, and has not done anything.
+            return
+        if new is None:
+            assert old is not None
+            self.publish("lifecycle", uuid=old.uuid, name=old.name, state="absent", reason="undefined")
+        elif old is None or (old.state, old.reason) != (new.state, new.reason):
+            self.publish("lifecycle", uuid=new.uuid, name=new.name, state=new.state, reason=new.reason)
+
+    async def flush(self) -> None:
+        """Publish what waits, oldest first; what fails stays first."""
+        if self._lost:
+            log.warning("%d events were lost while the server was away", self._lost)
+            self._lost = 0
+        while self._waiting:
+            item, payload = self._waiting[0]
+            await self._pubsub.publish(NODE, item, payload)
+            if self._waiting and self._waiting[0][0] == item:
+                self._waiting.popleft()

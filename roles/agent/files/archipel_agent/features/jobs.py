@@ -1,0 +1,228 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Long actions as jobs: begun at once, followed by whoever asks, kept in the database over a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import json
+import logging
+import secrets
+import sqlite3
+import typing as t
+
+from archipel.actions import Action, Progress, action
+from archipel.errors import ArchipelError, NotFound, OperationFailed
+
+from ..entity import Entity, Result
+from .events import Events, now
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 50
+# Progress is written and published when it has moved by so much, or says something else.
+STEP = 0.05
+KEPT = 1000
+
+Work = t.Callable[[Progress], t.Awaitable[Result]]
+
+
+@dataclasses.dataclass
+class Job:
+    """``entity`` is a key as in Entity; ``subjects`` are the keys of what the job changes."""
+
+    id: str
+    action: str
+    kind: str
+    entity: str
+    author: str
+    door: str
+    arguments: dict[str, t.Any]
+    subjects: tuple[str, ...]
+    state: str = "running"
+    text: str = "begun"
+    fraction: float | None = None
+    started: str = dataclasses.field(default_factory=now)
+    ended: str | None = None
+    result: Result | None = None
+    error: dict[str, t.Any] | None = None
+
+    def as_data(self) -> dict[str, t.Any]:
+        return {
+            "id": self.id,
+            "action": self.action,
+            "entity": self.entity,
+            "author": self.author,
+            "state": self.state,
+            "progress": {"text": self.text, "fraction": self.fraction},
+            "started": self.started,
+            "ended": self.ended,
+            "result": self.result,
+            "error": self.error,
+        }
+
+
+_COLUMNS: t.Final = tuple(field.name for field in dataclasses.fields(Job))
+_AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
+
+
+class Jobs:
+    """``told`` is called at each step of a job, its begin and its end included."""
+
+    def __init__(self, database: sqlite3.Connection, events: Events) -> None:
+        self.told: list[t.Callable[[Job], None]] = []
+        self._database = database
+        self._events = events
+        self._running: dict[str, Job] = {}
+        self._ends: dict[str, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @action(permission="view", changes=False, phrases=("job {id}",), says=lambda result: _sentence(result))
+    async def job(
+        self,
+        *,
+        id: t.Annotated[str, "The job's id, as the long action answered it."],
+        wait: t.Annotated[int, "Answer when the job has ended, or after so many seconds; at most 50."] = 0,
+    ) -> Result:
+        """Tell how far a job is, or how it ended."""
+        job = self.get(id)
+        if job.state == "running" and wait > 0:
+            try:
+                async with asyncio.timeout(min(wait, LONGEST_WAIT)):
+                    await self._ends[id].wait()
+            except TimeoutError:
+                pass
+            job = self.get(id)
+        return {"changed": False, **job.as_data()}
+
+    def get(self, id: str) -> Job:
+        if id in self._running:
+            return self._running[id]
+        row = self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {id[:40]!r} here; jobs are known to the hypervisor that began them.")
+        return _from_row(row)
+
+    def changing(self, subject: str) -> Job | None:
+        """The running job that changes this."""
+        return next((job for job in self._running.values() if subject in job.subjects), None)
+
+    async def ended(self, id: str) -> Job:
+        if id in self._ends:
+            await self._ends[id].wait()
+        return self.get(id)
+
+    def begin(
+        self,
+        entity: Entity,
+        action: Action,
+        arguments: t.Mapping[str, t.Any],
+        subjects: tuple[str, ...],
+        author: str,
+        door: str,
+        work: Work,
+        ended: t.Callable[[str], None],
+    ) -> Job:
+        """Start the work and return at once. ``ended`` hears ``changed``, ``unchanged`` or an error's code."""
+        id = secrets.token_hex(8)
+        job = Job(id, action.name, entity.kind, entity.key, author, door, dict(arguments), subjects)
+        self._start(job, work, ended)
+        return job
+
+    def look_into_unfinished(self, inquiries: t.Mapping[str, t.Callable[[Job, Progress], t.Awaitable[Result]]]) -> None:
+        """Find out what became of the jobs that an earlier run of the agent left running.
+
+        ``inquiries`` know how, by action; what none of them knows is lost.
+        """
+        rows = self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE state = 'running'").fetchall()
+        for job in map(_from_row, rows):
+            log.warning("looking into the job %s (%s), which the last run left running", job.id, job.action)
+            inquiry = inquiries.get(job.action, _nobody_knows)
+            self._start(job, functools.partial(inquiry, job), lambda _outcome: None)
+
+    async def drain(self, seconds: float) -> None:
+        """Give running jobs so long to end; the others are looked into by the next run of the agent."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for job in self._running.values():
+            log.warning("the job %s (%s) is left running; the next start looks into it", job.id, job.action)
+
+    def _start(self, job: Job, work: Work, ended: t.Callable[[str], None]) -> None:
+        self._running[job.id] = job
+        self._ends[job.id] = asyncio.Event()
+        self._tell(job)
+        task = asyncio.get_running_loop().create_task(self._follow(job, work, ended), name=f"job {job.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, job: Job, work: Work, ended: t.Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        class Told(Progress):
+            def __call__(_, text: str, fraction: float | None = None) -> None:
+                loop.call_soon_threadsafe(self._progress, job, text, fraction)
+
+        outcome = "failed"
+        try:
+            job.result = await work(Told())
+            job.state, outcome = "succeeded", "changed" if job.result["changed"] else "unchanged"
+            job.text, job.fraction = job.result.get("msg", "done"), 1.0
+        except Lost as lost:
+            job.state, job.error, job.text, outcome = "lost", lost.as_data(), lost.message, "lost"
+        except ArchipelError as error:
+            job.state, job.error, job.text, outcome = "failed", error.as_data(), error.message, error.code
+        except Exception as error:  # noqa: BLE001 (the outermost frame of a job)
+            log.exception("the job %s failed by a fault of the agent", job.id)
+            job.state, job.error = "failed", OperationFailed(f"The agent failed: {error!r}").as_data()
+            job.text = "failed by a fault of the agent"
+        job.ended = now()
+        del self._running[job.id]
+        self._tell(job)
+        self._ends.pop(job.id).set()
+        ended(outcome)
+
+    def _progress(self, job: Job, text: str, fraction: float | None) -> None:
+        if job.state != "running":
+            return
+        if fraction is not None and job.fraction is not None and abs(fraction - job.fraction) < STEP:
+            return
+        job.text, job.fraction = text, fraction
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        values = [json.dumps(getattr(job, name)) if name in _AS_JSON else getattr(job, name) for name in _COLUMNS]
+        marks = ", ".join("?" * len(_COLUMNS))
+        self._database.execute(f"INSERT OR REPLACE INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+        if job.ended:
+            self._database.execute(
+                "DELETE FROM jobs WHERE state != 'running' AND id NOT IN"
+                " (SELECT id FROM jobs ORDER BY started DESC LIMIT ?)",
+                (KEPT,),
+            )
+        self._events.publish("job", job={key: value for key, value in job.as_data().items() if key != "result"})
+        for callback in self.told:
+            callback(job)
+
+
+class Lost(OperationFailed):
+    """What became of a job could not be found out."""
+
+
+async def _nobody_knows(job: Job, _progress: Progress) -> Result:
+    raise Lost(f"The agent ended while {job.action} was running, and cannot find out what became of it.")
+
+
+def _from_row(row: sqlite3.Row) -> Job:
+    job = Job(**{name: json.loads(row[name]) if name in _AS_JSON else row[name] for name in _COLUMNS})
+    job.subjects = tuple(job.subjects)
+    return job
+
+
+def _sentence(job: t.Mapping[str, t.Any]) -> str:
+    if job["state"] == "running":
+        return f"The job {job['id']} ({job['action']}) is running: {job['progress']['text']}."
+    why = job["error"]["msg"] if job["error"] else job["progress"]["text"]
+    return f"The job {job['id']} ({job['action']}) has {job['state']}: {why}"

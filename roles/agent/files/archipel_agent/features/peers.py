@@ -1,0 +1,145 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The other hypervisors: what this one asks them, and what it answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import sqlite3
+import typing as t
+
+import slixmpp
+from archipel.actions import action
+from archipel.errors import Conflict, InvalidArgument, NotFound, OperationFailed, Unavailable, Unsupported, from_data
+from archipel.hypervisor import Hypervisor
+from archipel.lifecycle import ACTIVE
+from slixmpp.exceptions import IqError, IqTimeout
+
+from ..authority import PEER
+from ..entity import Result
+from ..libvirt_link import Link
+from ..session import Session
+from ..wire import COMMANDS, JSON, command_element, json_element, read_json
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 10
+
+Uuid = t.Annotated[str, "UUID of the machine."]
+
+
+class Peers:
+    """``jids`` are the other hypervisors' accounts. The core asks ``destination`` from its worker threads."""
+
+    def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
+        self.jids = tuple(jids)
+        self.migration_uri = migration_uri
+        self._database = database
+        self._link: Link | None = None
+        self._session: Session | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def attach(self, link: Link, session: Session) -> None:
+        self._link, self._session = link, session
+
+    # What peers ask of us
+
+    @action(permission=PEER, changes=False, name="destination", says="{hypervisor} takes machines at {uri}.")
+    async def answer_destination(
+        self,
+        *,
+        name: t.Annotated[t.Optional[str], "Name of the machine that is to come."] = None,
+        uuid: t.Annotated[t.Optional[str], "UUID of the machine that is to come."] = None,
+    ) -> Result:
+        """Tell a peer where this hypervisor receives machines, and whether one is here already."""
+        assert self._link is not None
+        if self.migration_uri is None:
+            raise Unsupported(f"{self._link.name} receives no machines: libvirt.migration_uri is not set there.")
+        state = await self._link.perform("reads", lambda hypervisor: _state_of(hypervisor, name, uuid))
+        return {
+            "changed": False,
+            "hypervisor": self._link.name,
+            "uri": self.migration_uri,
+            "present": state is not None,
+            "state": state,
+        }
+
+    @action(permission=PEER, changes=False, name="handover", says="The account is yours.")
+    async def answer_handover(self, *, uuid: Uuid) -> Result:
+        """Give a peer the password of a machine's account, when the machine is active here no longer."""
+        assert self._link is not None
+        state = await self._link.perform("reads", lambda hypervisor: _state_of(hypervisor, None, uuid))
+        if state in ACTIVE:
+            raise Conflict(f"The machine {uuid} is {state} on {self._link.name}.")
+        row = self._database.execute("SELECT password FROM accounts WHERE uuid = ? AND registered", (uuid,)).fetchone()
+        if row is None:
+            raise NotFound(f"{self._link.name} does not know the account of {uuid}.")
+        log.info("the account of %s is handed over", uuid)
+        return {"changed": False, "password": row["password"]}
+
+    # What we ask of peers
+
+    def destination(self, name: str, machine: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """What the hypervisor called ``name`` says to a machine (``name``, ``uuid``) that is to go there."""
+        jid = self._jid(name)
+        arguments = {key: machine[key] for key in ("name", "uuid") if machine.get(key)}
+        asked = asyncio.run_coroutine_threadsafe(self.call(jid, "destination", arguments), self._loop)
+        try:
+            return asked.result(TIMEOUT + 5)
+        except concurrent.futures.TimeoutError:
+            raise Unavailable(f"{name} does not answer.") from None
+
+    async def handover(self, uuid: str) -> str | None:
+        """The password of the machine's account, from the first peer that gives it."""
+        calls = [self.call(self._jid(slixmpp.JID(jid).local), "handover", {"uuid": uuid}) for jid in self.jids]
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(answer, dict):
+                return str(answer["password"])
+            log.debug("no account of %s from a peer: %s", uuid, answer)
+        return None
+
+    def _jid(self, name: str) -> slixmpp.JID:
+        for jid in map(slixmpp.JID, self.jids):
+            if jid.local == name:
+                return slixmpp.JID(f"{jid.bare}/{name}")
+        known = ", ".join(slixmpp.JID(jid).local for jid in self.jids) or "none"
+        raise InvalidArgument(f"{name!r} is no hypervisor that is known here; known are: {known}.")
+
+    async def call(self, jid: slixmpp.JID, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Run an action of a peer."""
+        assert self._session is not None
+        if not self._session.online.is_set():
+            raise Unavailable(f"{jid.local} cannot be asked: there is no connection to the XMPP server.")
+        iq = self._session.client.make_iq_set(ito=jid)
+        command = command_element(action, action="execute")
+        command.append(json_element(arguments))
+        iq.append(command)
+        try:
+            answer = await iq.send(timeout=TIMEOUT)
+        except IqTimeout:
+            raise Unavailable(f"{jid.local} does not answer; does its agent run?") from None
+        except IqError as error:
+            container = error.iq["error"].xml.find(f"{{{JSON}}}json")
+            if container is not None:
+                raise from_data(t.cast("dict[str, t.Any]", read_json(container))) from None
+            if error.condition in ("service-unavailable", "recipient-unavailable", "remote-server-not-found"):
+                raise Unavailable(f"{jid.local} is not online; does its agent run?") from None
+            raise OperationFailed(
+                f"{jid.local} refused {action}: {error.format()}. Is this one among its peers?"
+            ) from None
+        container = answer.xml.find(f"{{{COMMANDS}}}command/{{{JSON}}}json")
+        result = read_json(container) if container is not None else None
+        if not isinstance(result, dict):
+            raise OperationFailed(f"{jid.local} answered {action} with nothing that can be read.")
+        return result
+
+
+def _state_of(hypervisor: Hypervisor, name: str | None, uuid: str | None) -> str | None:
+    """The state of the machine with that UUID or, failing that, of that name; None when it is not here."""
+    found = hypervisor.find(uuid=uuid) if uuid else None
+    if found is None and name:
+        found = hypervisor.find(name=name)
+    return found.status[0] if found else None

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hypervisor as a contact: the core's actions, and those of the agent's features."""
+
+from __future__ import annotations
+
+import typing as t
+
+from archipel.actions import Action, Progress, actions_of
+from archipel.hypervisor import Hypervisor
+
+from .entity import Presence, Result, lane_of, with_progress
+from .libvirt_link import Link
+
+ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
+
+
+class HypervisorEntity:
+    kind = "hypervisor"
+
+    def __init__(self, link: Link, features: t.Iterable[object]) -> None:
+        self.key = self.name = link.name
+        self._link = link
+        self._providers = {name: feature for feature in features for name in actions_of(type(feature), "hypervisor")}
+        self.actions: t.Mapping[str, Action] = {
+            **ACTIONS,
+            **{name: actions_of(type(feature), "hypervisor")[name] for name, feature in self._providers.items()},
+        }
+
+    def presence(self) -> Presence:
+        if not self._link.reachable:
+            return Presence("dnd", "libvirt is not reachable")
+        states = [machine.state for machine in self._link.machines.values()]
+        return Presence("", f"{len(states)} machines, {states.count('running')} running")
+
+    def lane(self, action: Action) -> str | None:
+        return None if action.name in self._providers else lane_of(action)
+
+    async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
+        provider = self._providers.get(action.name)
+        if provider is not None:
+            return t.cast(Result, await action.function(provider, **arguments))
+        given = with_progress(action, arguments, progress)
+        return await self._link.perform(lane_of(action), lambda hypervisor: action.function(hypervisor, **given))
+
+    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+        """The machines that ``name`` and ``uuid`` mean; a name that is new stands for itself."""
+        name, uuid = arguments.get("name"), arguments.get("uuid")
+        known = [state.uuid for state in self._link.machines.values() if state.name == name]
+        named = {*known, *([uuid.lower()] if uuid else []), *([name] if name and not known else [])}
+        return tuple(sorted(named))

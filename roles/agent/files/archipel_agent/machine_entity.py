@@ -1,0 +1,66 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine as a contact."""
+
+from __future__ import annotations
+
+import typing as t
+
+from archipel.actions import Action, Progress, actions_of
+from archipel.machine import Machine
+
+from .entity import Presence, Result, lane_of, with_progress
+from .libvirt_link import Link, MachineState
+
+ACTIONS: t.Final = actions_of(Machine, "machine")
+
+_SHOW: t.Final = {
+    "running": "",
+    "blocked": "",
+    "paused": "away",
+    "pmsuspended": "away",
+    "shutdown": "",
+    "shutoff": "xa",
+    "crashed": "dnd",
+    "nostate": "dnd",
+}
+
+
+class MachineEntity:
+    kind = "machine"
+    actions: t.Mapping[str, Action] = ACTIONS
+
+    def __init__(self, link: Link, state: MachineState) -> None:
+        self.key = state.uuid
+        self._link = link
+        self._last = state
+
+    @property
+    def state(self) -> MachineState:
+        """As last seen, where libvirt cannot be asked or knows it no more."""
+        self._last = self._link.machines.get(self.key, self._last)
+        return self._last
+
+    @property
+    def name(self) -> str:
+        return self.state.name
+
+    def presence(self) -> Presence:
+        if not self._link.reachable:
+            return Presence("dnd", "libvirt is not reachable")
+        state = self.state
+        told = f"{state.state}: {state.reason}" if _SHOW[state.state] == "away" else state.state
+        return Presence(_SHOW[state.state], told)
+
+    def lane(self, action: Action) -> str:
+        return lane_of(action)
+
+    async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
+        given = with_progress(action, arguments, progress)
+        return await self._link.perform(
+            lane_of(action), lambda hypervisor: action.function(hypervisor.machine(uuid=self.key), **given)
+        )
+
+    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+        return (self.key,)

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Publishing by the hypervisor's session: what is to be published waits with its owner until the server takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import typing as t
+
+from slixmpp.exceptions import IqError, IqTimeout
+from slixmpp.xmlstream import ET
+
+from .session import Session
+from .wire import JSON, json_element
+
+log = logging.getLogger(__name__)
+
+PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
+# Events come in bursts, machine by machine; what gathers in this time goes out together.
+GATHER = 0.05
+PAUSE_AFTER_REFUSAL = 30.0
+TIMEOUT = 20
+
+
+class Publisher(t.Protocol):
+    async def flush(self) -> None:
+        """Publish all that waits; an IqError or IqTimeout leaves the rest for later."""
+
+
+class PubSub:
+    """Flushes publishers one after the other, whenever one has asked for it and the session is online."""
+
+    def __init__(self, domain: str, session: Session) -> None:
+        self.service = f"pubsub.{domain}"
+        self._session = session
+        self._woken: dict[Publisher, asyncio.Event] = {}
+
+    def wake(self, publisher: Publisher) -> None:
+        self._woken.setdefault(publisher, asyncio.Event()).set()
+
+    async def serve(self, publisher: Publisher) -> None:
+        """Flush one publisher for ever."""
+        woken = self._woken.setdefault(publisher, asyncio.Event())
+        said = ""
+        while True:
+            await woken.wait()
+            await self._session.online.wait()
+            await asyncio.sleep(GATHER)
+            woken.clear()
+            try:
+                await publisher.flush()
+                said = ""
+            except (IqError, IqTimeout) as error:
+                woken.set()
+                why = f"{self.service} does not take what is published: {error.format()}"
+                if why != said and self._session.online.is_set():
+                    log.warning("%s. The role ejabberd makes the nodes and lets hypervisors publish.", why)
+                    said = why
+                await asyncio.sleep(PAUSE_AFTER_REFUSAL if isinstance(error, IqError) else 1)
+
+    async def publish(self, node: str, item: str, payload: t.Any) -> None:
+        element = ET.Element(f"{{{PUBSUB}}}publish", {"node": node})
+        ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item}).append(json_element(payload))
+        await self._send("set", element)
+
+    async def retract(self, node: str, item: str) -> None:
+        element = ET.Element(f"{{{PUBSUB}}}retract", {"node": node, "notify": "true"})
+        ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item})
+        await self._send("set", element)
+
+    async def items(self, node: str, ids: t.Iterable[str]) -> dict[str, t.Any]:
+        """The payloads of those items that exist; one that cannot be read is an empty object."""
+        element = ET.Element(f"{{{PUBSUB}}}items", {"node": node})
+        for item in ids:
+            ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item})
+        answer = await self._send("get", element)
+        found = {}
+        for item in answer.xml.iter(f"{{{PUBSUB}}}item"):
+            container = item.find(f"{{{JSON}}}json")
+            try:
+                payload = json.loads(container.text) if container is not None else {}
+            except ValueError:
+                payload = {}
+            found[item.get("id")] = payload if isinstance(payload, dict) else {}
+        return found
+
+    async def _send(self, kind: str, element: ET.Element) -> t.Any:
+        client = self._session.client
+        iq = client.make_iq(itype=kind, ito=self.service)
+        request = ET.Element(f"{{{PUBSUB}}}pubsub")
+        request.append(element)
+        iq.append(request)
+        return await iq.send(timeout=TIMEOUT)
