@@ -96,22 +96,22 @@ class Client(slixmpp.ClientXMPP):
 
     async def commands(self, jid: str) -> set[str]:
         """The nodes of the commands that this contact lists for us."""
-        answer = await self["xep_0050"].get_commands(slixmpp.JID(jid))
+        answer = await self.plugin["xep_0050"].get_commands(slixmpp.JID(jid))
         return {item[1] for item in answer["disco_items"]["items"]}
 
     async def create_node(self, node: str, publishers: t.Iterable[str]) -> None:
         service = f"pubsub.{self.boundjid.host}"
-        form = self["xep_0004"].make_form("submit")
+        form = self.plugin["xep_0004"].make_form("submit")
         form.add_field("FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#node_config")
         for name, value in {"access_model": "whitelist", "persist_items": "1", "max_items": "10000"}.items():
             form.add_field(f"pubsub#{name}", value=value)
-        await self["xep_0060"].create_node(service, node, config=form)
-        await self["xep_0060"].modify_affiliations(service, node, [(who, "publisher") for who in publishers])
-        await self["xep_0060"].subscribe(service, node)
+        await self.plugin["xep_0060"].create_node(service, node, config=form)
+        await self.plugin["xep_0060"].modify_affiliations(service, node, [(who, "publisher") for who in publishers])
+        await self.plugin["xep_0060"].subscribe(service, node)
 
     async def items(self, node: str) -> dict[str, t.Any]:
         """The items of a node: id to payload."""
-        answer = await self["xep_0060"].get_items(f"pubsub.{self.boundjid.host}", node)
+        answer = await self.plugin["xep_0060"].get_items(f"pubsub.{self.boundjid.host}", node)
         return {item["id"]: json.loads(item.xml.find(JSON).text) for item in answer["pubsub"]["items"]}
 
 

@@ -10,7 +10,7 @@ import typing as t
 
 from archipel.actions import Action, Progress
 
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Link:
         for lane in self.lanes.values():
             await loop.run_in_executor(lane.executor, lane.open, self.uri, self.name, self.peers)
             assert lane.connection is not None
-            lane.connection.on_close(lambda: loop.call_soon_threadsafe(lost.set))
+            lane.connection.on_close(functools.partial(_set_soon, loop, lost))
         # Listed after the events are asked for: what happens meanwhile is replayed on top of the list.
         listed = await loop.run_in_executor(self.lanes["reads"].executor, self._register_and_list, loop)
         for uuid in set(self.machines) - set(listed):
@@ -261,6 +261,10 @@ class Link:
             self.machines[uuid] = new
         for callback in self.changed:
             callback(old, new)
+
+
+def _set_soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
 
 
 def _find(hypervisor: Hypervisor, uuid: str) -> MachineState | None:

@@ -87,7 +87,7 @@ class PubSub:
             found[item.get("id")] = payload if isinstance(payload, dict) else {}
         return found
 
-    async def _send(self, kind: str, element: ET.Element) -> t.Any:
+    async def _send(self, kind: t.Literal["get", "set"], element: ET.Element) -> t.Any:
         client = self._session.client
         iq = client.make_iq(itype=kind, ito=self.service)
         request = ET.Element(f"{{{PUBSUB}}}pubsub")

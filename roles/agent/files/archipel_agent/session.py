@@ -37,7 +37,7 @@ SILENCE = 30
 class FastScram(SCRAM):
     """slixmpp's SCRAM with OpenSSL's PBKDF2: 1 ms of CPU for a login instead of 10."""
 
-    def Hi(self, text: bytes, salt: bytes, iterations: int) -> bytes:  # noqa: N802 (RFC 5802's name)
+    def Hi(self, text: t.Any, salt: bytes, iterations: int) -> bytes:
         return hashlib.pbkdf2_hmac(self.hash_name.replace("-", ""), text, salt, iterations)
 
 

@@ -124,7 +124,7 @@ def form_element(action: Action) -> ET.Element:
             datatype = "xs:integer" if argument.type is int else "xs:decimal"
             validate = ET.SubElement(field.xml, f"{{{VALIDATE}}}validate", {"datatype": datatype})
             ET.SubElement(validate, f"{{{VALIDATE}}}basic")
-    return t.cast(ET.Element, form.xml)
+    return form.xml
 
 
 def _field_type(argument: Argument) -> str:
@@ -196,7 +196,7 @@ def result_element(result: t.Mapping[str, t.Any]) -> ET.Element:
             form.add_reported(name, ftype="text-single", label=name)
         for row in rows:
             form.add_item({name: clean("" if row.get(name) is None else row[name]) for name in columns})
-    return t.cast(ET.Element, form.xml)
+    return form.xml
 
 
 def _flat(

@@ -97,7 +97,7 @@ class AdhocDoor:
         except ArchipelError as error:
             _fail(iq, error)
             return
-        except Exception:  # noqa: BLE001 (the outermost frame of a request)
+        except Exception:
             log.exception("a command of %s failed by a fault of the agent", iq["from"])
             _fail(iq, OperationFailed("The agent failed; its log says more."))
             return
@@ -170,7 +170,7 @@ class AdhocDoor:
         visible = self._dispatch.visible(self._contact.entity, iq["from"])
         query = ET.Element(f"{{{wire.DISCO_INFO}}}query", {"node": node} if node else {})
         identity = {"category": "automation", "type": "command-node"}
-        features = (wire.COMMANDS, wire.DATA, wire.JSON)
+        features: tuple[str, ...] = (wire.COMMANDS, wire.DATA, wire.JSON)
         if not node:
             identity = {"category": "client", "type": "bot", "name": f"Archipel {__version__}"}
             features = FEATURES

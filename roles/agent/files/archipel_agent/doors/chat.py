@@ -81,7 +81,7 @@ class ChatDoor:
             self._say(message, result["msg"] if action.long else action.sentence(result))
         except ArchipelError as error:
             self._say(message, f"I could not: {error.message}")
-        except Exception:  # noqa: BLE001 (the outermost frame of a request)
+        except Exception:
             log.exception("a message of %s failed by a fault of the agent", who)
             self._say(message, "I failed, and my agent's log says more.")
 

@@ -174,7 +174,7 @@ class Jobs:
             job.state, job.error, job.text, outcome = "lost", lost.as_data(), lost.message, "lost"
         except ArchipelError as error:
             job.state, job.error, job.text, outcome = "failed", error.as_data(), error.message, error.code
-        except Exception as error:  # noqa: BLE001 (the outermost frame of a job)
+        except Exception as error:
             log.exception("the job %s failed by a fault of the agent", job.id)
             job.state, job.error = "failed", OperationFailed(f"The agent failed: {error!r}").as_data()
             job.text = "failed by a fault of the agent"

@@ -51,8 +51,8 @@ class Peers:
     async def answer_destination(
         self,
         *,
-        name: t.Annotated[t.Optional[str], "Name of the machine that is to come."] = None,
-        uuid: t.Annotated[t.Optional[str], "UUID of the machine that is to come."] = None,
+        name: t.Annotated[str | None, "Name of the machine that is to come."] = None,
+        uuid: t.Annotated[str | None, "UUID of the machine that is to come."] = None,
     ) -> Result:
         """Tell a peer where this hypervisor receives machines, and whether one is here already."""
         assert self._link is not None
