@@ -58,7 +58,7 @@ def metadata(name: str, requirements: str) -> dict[str, str]:
             )
         ),
         "WHEEL": "Wheel-Version: 1.0\nGenerator: archipel\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "entry_points.txt": "[console_scripts]\narchipel-agent = archipel_agent.__main__:run\n",
+        "entry_points.txt": "[console_scripts]\narchipel-agent = archipel_agent.__main__:main\n",
     }
 
 
