@@ -158,8 +158,8 @@ hostnames:
 compose:
   ansible_user: "'root' if archipel_title == '' else 'admin'"
 keyed_groups:
-  - key: archipel_memory
-    prefix: memory
+  - key: archipel_vcpus | string
+    prefix: vcpus
 groups:
   large: archipel_vcpus | int > 8
 """
@@ -174,7 +174,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel import errors
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils import fleet
-from ansible_collections.archipel.orchestrator.plugins.plugin_utils.untrusted import untrusted
+from ansible_collections.archipel.orchestrator.plugins.plugin_utils.untrusted import untrusted_text
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Account, Client
 
 PLATFORM: t.Final = "the platform"
@@ -313,7 +313,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return machine.uuid
 
     def _add(self, name: str, values: dict[str, t.Any], groups: t.Sequence[str], *, address: str | None = None) -> None:
-        name = untrusted(name)
+        name = untrusted_text(name)
         for group in groups:
             self.inventory.add_host(name, group)
         variables = {f"archipel_{key}": value for key, value in values.items()}
@@ -333,7 +333,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 def _variables(kind: str, entity: fleet.Machine | fleet.Hypervisor) -> dict[str, t.Any]:
     values = {"kind": kind, **dataclasses.asdict(entity)}
     for key in FREE & values.keys():
-        values[key] = untrusted(values[key])
+        values[key] = untrusted_text(values[key])
     if "addresses" in values:
         values["addresses"] = list(values["addresses"])
     return values

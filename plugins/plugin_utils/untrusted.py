@@ -21,4 +21,10 @@ else:
         return data
 
 
-__all__ = ["untrusted"]
+def untrusted_text(text: str) -> str:
+    """Marked only where it could be a template, so that ansible-inventory of core 2.18, which writes what is marked as
+    a dictionary, shows ordinary names as they are."""
+    return untrusted(text) if "{" in text else text
+
+
+__all__ = ["untrusted", "untrusted_text"]
