@@ -240,7 +240,7 @@ class _Convergence:
                     lambda: made[0].delete(0),
                 )
             )
-        return {**disk, "path": path, "format": disk.get("format", kind)}
+        return {**disk, "path": path, disks.FOUND: kind}
 
     def _plan_define(self, node: t.Any, changes: list[Change]) -> None:
         if not changes:

@@ -104,6 +104,10 @@ class Definition:
                 values[key] = [element.bind(item, f"{key}[{i}]") for i, item in enumerate(untrusted[key])]
         if "model" in values.get("cpu", {}) and values["cpu"].setdefault("mode", "custom") != "custom":
             raise InvalidDefinition(f"cpu: mode {values['cpu']['mode']} chooses the model itself; leave model out.")
+        if "devices" in values.get("boot", {}) and _ordered(values):
+            raise InvalidDefinition("boot.devices and boot_order give two orders; use one of them.")
+        if "\n" in values.get("metadata", {}).get("title", "").strip():
+            raise InvalidDefinition("metadata.title: a title is one line.")
         for i, disk in enumerate(values.get("disks", ())):
             disks.check(disk, f"disks[{i}]")
         for i, interface in enumerate(values.get("networks", ())):
@@ -161,7 +165,26 @@ def apply(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
         changes += found
     for key in LISTS:
         changes += _apply_list(node, key, wanted.get(key, ()))
+    _order_boot(node, wanted)
     return changes
+
+
+def _ordered(values: t.Mapping[str, t.Any]) -> bool:
+    """Whether devices have a place in the order of boot devices."""
+    return any("boot_order" in item for key in LISTS for item in values.get(key, ()))
+
+
+def _order_boot(node: t.Any, wanted: t.Mapping[str, t.Any]) -> None:
+    """libvirt takes the order of boot devices from one place, and puts one there itself."""
+    if _ordered(wanted):
+        holders = node.findall("os")
+    elif "devices" in wanted.get("boot", {}):
+        holders = node.findall("devices/*")
+    else:
+        return
+    for holder in holders:
+        for boot in holder.findall("boot"):
+            holder.remove(boot)
 
 
 def _forget_cpu(node: t.Any) -> None:
@@ -194,7 +217,7 @@ def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]
         else:
             made, label = interfaces.make(item, virtual=virtual), i
         parent.append(made)
-        changes.append(Change(f"{key}[{label}]", None, dict(item)))
+        changes.append(Change(f"{key}[{label}]", None, {k: item[k] for k in element.options() if k in item}))
     return changes
 
 

@@ -50,6 +50,8 @@ DISK = Element(
     ),
 )  # fmt: skip
 
+# The key beside DISK's for the format that a volume has: it says how to make a disk, not what one that is there is to be.
+FOUND: t.Final = "found format"
 _MEDIA = ("cdrom", "floppy")  # devices that may be empty
 _NAMES_OF_BUS = {"virtio": "vd", "ide": "hd", "fdc": "fd", "xen": "xvd"}
 _DEFAULT_BUS = {"cdrom": "sata", "floppy": "fdc", "disk": "virtio", "lun": "scsi"}
@@ -106,7 +108,7 @@ def make(disk: t.Mapping[str, t.Any], taken: t.Collection[str], *, virtual: bool
         values["target"] = _free_target(bus, taken)
     if disk.get("path"):
         raw = device != "disk" or disk["path"].startswith("/dev/")
-        values.setdefault("format", "raw" if raw else "qcow2")
+        values.setdefault("format", disk.get(FOUND) or ("raw" if raw else "qcow2"))
     if device == "cdrom":
         values.setdefault("readonly", True)
     node = xmltree.element("disk", type="file", device=device)

@@ -53,6 +53,8 @@ def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) 
     ``aliases`` are libvirt's for machine types, name → canonical name.
     """
     node = copy.deepcopy(given)
+    _lay_to_rest(node)
+    xmltree.write(node, "devices?", "")  # none given are none wanted
     if current is None:
         if not definition.managed(node):
             xmltree.write(node, "metadata/archipel:machine?", "")
@@ -73,6 +75,21 @@ def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) 
     return node
 
 
+def _lay_to_rest(node: t.Any) -> None:
+    """Forget what libvirt tells of a running machine only: it does not keep that, so it would differ at every run."""
+    node.attrib.pop("id", None)
+    for device in node.iterfind("devices/*"):
+        if not (xmltree.read(device, "alias/@name") or "").startswith("ua-"):  # the aliases that people may give
+            xmltree.write(device, "alias", None)
+        if device.get("type") == "pty":
+            xmltree.write(device, "source", None)
+            xmltree.write(device, "@tty", None)
+        if device.tag == "interface" and (xmltree.read(device, "target/@dev") or "").startswith("vnet"):
+            xmltree.write(device, "target/@dev", None)
+        for source in device.iterfind(".//source[@index]"):
+            xmltree.write(source, "@index", None)
+
+
 def compare(given: t.Any, current: t.Any) -> list[Change]:
     """What of a completed document is not there, and what is there beside it."""
     changes = list(_walk(given, current, ""))
@@ -87,9 +104,8 @@ def _walk(given: t.Any, current: t.Any, path: str) -> t.Iterator[Change]:
             old = current.get(key)
             yield Change(f"{path}@{key}", *(HIDDEN if key == _SECRET and text else text for text in (old, value)))
     if not len(given):
-        old, new = (current.text or "").strip(), (given.text or "").strip()
-        differs = _size(given) != _size(current) if sized else old != new
-        if new and differs:
+        old, new = (f"{_size(n)} KiB" if sized else (n.text or "").strip() for n in (current, given))
+        if new and old != new:
             yield Change(path.rstrip("/") or given.tag, old, new)
     for tag in dict.fromkeys(child.tag for child in given if isinstance(child.tag, str)):
         yield from _walk_children(tag, given.findall(tag), current.findall(tag), path)

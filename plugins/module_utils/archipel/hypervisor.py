@@ -142,7 +142,7 @@ class Hypervisor:
         phrases=("how are you", "how are you?", "info", "status"),
         says=lambda r: (
             "I am {name}, a {type} hypervisor with {cpus} CPUs and {memory} MiB of memory."
-            " I have {machines[total]} machines, {running} of them running.".format(
+            " Of my {machines[total]} machines {running} are running.".format(
                 running=r["hypervisor"]["machines"].get("running", 0), **r["hypervisor"]
             )
         ),

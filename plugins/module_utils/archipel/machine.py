@@ -13,7 +13,17 @@ from . import definition, migration, xmltree
 from .actions import NO_PROGRESS, Progress, action
 from .connection import doing, libvirt
 from .elements import Change
-from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, OperationFailed, Unavailable, WaitTimeout
+from .errors import (
+    ArchipelError,
+    Conflict,
+    InvalidArgument,
+    InvalidRequest,
+    NotFound,
+    OperationFailed,
+    Unavailable,
+    Unsupported,
+    WaitTimeout,
+)
 from .lifecycle import ACTIVE, RUNNING, reason_name, state_name
 
 if t.TYPE_CHECKING:
@@ -219,10 +229,15 @@ class Machine:
 
     def start_paused(self, *, wait: bool, wait_timeout: float) -> Result:
         """Start the machine with its CPUs standing still; not an action of its own, a state to converge to."""
-        flags = libvirt.VIR_DOMAIN_START_PAUSED
-        return self._change(
-            "start paused", lambda: self.domain.createWithFlags(flags), self.status[0], ("paused",), wait, wait_timeout
-        )
+        flags, old = libvirt.VIR_DOMAIN_START_PAUSED, self.status[0]
+        try:
+            return self._change(
+                "start paused", lambda: self.domain.createWithFlags(flags), old, ("paused",), wait, wait_timeout
+            )
+        except (InvalidRequest, Unsupported):
+            # A driver that does not know the flag; where something else is wrong, start says so.
+            self.start(wait=True, wait_timeout=wait_timeout)
+            return self.pause(wait=wait, wait_timeout=wait_timeout)
 
     @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop"),
             says=_said(_OFF, "I have shut down.", "I am shutting down.", "I was off already."))  # fmt: skip

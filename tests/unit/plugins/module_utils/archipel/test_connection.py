@@ -1,0 +1,226 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import typing as t
+
+import libvirt
+import pytest
+from archipel import connection as module
+from archipel.connection import Connection, doing
+from archipel.errors import (
+    ArchipelError,
+    Conflict,
+    Forbidden,
+    InvalidDefinition,
+    InvalidRequest,
+    NotFound,
+    OperationFailed,
+    Unavailable,
+    Unsupported,
+    WaitTimeout,
+)
+from archipel.hypervisor import Hypervisor
+
+CORE = pathlib.Path(module.__file__).parents[1]
+WITHOUT_LIBVIRT = """
+import sys
+sys.modules["libvirt"] = None
+from archipel.connection import Connection
+from archipel.errors import LibvirtMissing
+import archipel.hypervisor
+try:
+    Connection("test:///default").open()
+except LibvirtMissing as error:
+    print(error)
+"""
+
+
+def test_without_libvirt_the_core_imports_and_says_what_to_install() -> None:
+    """The error comes when a connection is opened, and names the package."""
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LIBVIRT],
+        check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(CORE)},
+    )  # fmt: skip
+    assert "install the distribution's python3-libvirt" in told.stdout
+
+
+@pytest.mark.parametrize("uri", ["nonsense:///", "test:///does/not/exist.xml", "qemu+unix:///system?socket=/nowhere"])
+def test_a_uri_that_leads_nowhere_is_named(uri: str) -> None:
+    """The error names the URI, libvirt's reason and what to check."""
+    with pytest.raises(Unavailable, match="Check the URI") as raised:
+        Connection(uri).open()
+    assert uri in raised.value.message
+
+
+def test_a_closed_connection_says_so() -> None:
+    """Nothing is asked of a connection that is closed, and closing twice is no error."""
+    connection = Connection("test:///default")
+    assert connection.closed
+    with connection:
+        assert connection.handle.isAlive()
+        assert not connection.closed
+    connection.close()
+    with pytest.raises(Unavailable, match="test:///default is closed"):
+        _ = connection.handle
+
+
+def test_a_connection_can_be_opened_again() -> None:
+    """Whoever holds it need not make another."""
+    connection = Connection("test:///default").open()
+    connection.open()
+    assert connection.handle.isAlive()
+    connection.close()
+    assert connection.open().handle.isAlive()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("domain", "code", "kind"),
+    [
+        ("QEMU", "NO_DOMAIN", NotFound),
+        ("QEMU", "ACCESS_DENIED", Forbidden),
+        ("QEMU", "OPERATION_INVALID", Conflict),
+        ("DOMAIN", "XML_ERROR", InvalidDefinition),
+        ("DOMAIN", "INVALID_ARG", InvalidRequest),
+        ("TEST", "NO_SUPPORT", Unsupported),
+        ("RPC", "SYSTEM_ERROR", Unavailable),  # Cannot recv data: Connection reset by peer
+        ("RPC", "INTERNAL_ERROR", Unavailable),  # client socket is closed
+        ("STORAGE", "SYSTEM_ERROR", OperationFailed),  # Cannot access storage file
+        ("QEMU", "INTERNAL_ERROR", OperationFailed),
+    ],
+)
+def test_libvirts_errors_become_ours(domain: str, code: str, kind: type[ArchipelError]) -> None:
+    """By their code; those of the RPC layer mean a lost connection whatever their code."""
+    error = libvirt.libvirtError("it failed")
+    error.err = (getattr(libvirt, f"VIR_ERR_{code}"), getattr(libvirt, f"VIR_FROM_{domain}"), "libvirt's words")
+    with pytest.raises(ArchipelError, match=r"Start web1: libvirt's words\.") as raised, doing("Start web1"):
+        raise error
+    assert type(raised.value) is kind
+
+
+def test_libvirts_own_errors_are_not_printed(capfd: pytest.CaptureFixture[str], connection: Connection) -> None:
+    """They are raised, and standard error stays clean."""
+    with pytest.raises(NotFound), doing("Look"):
+        connection.handle.lookupByName("nobody")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_happens_between_request_and_wait_is_not_missed(connection: Connection) -> None:
+    """The state is looked at after the events are listened to."""
+    domain = connection.handle.lookupByName("off")
+    with connection.watch(domain) as watch:
+        domain.create()
+        watch.until(lambda: domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING, 5, otherwise="Not running.")
+
+
+def test_an_event_ends_the_wait(connection: Connection) -> None:
+    """What another thread does is heard at once."""
+    domain = connection.handle.lookupByName("off")
+    looked = threading.Event()
+
+    def reached() -> bool:
+        looked.set()
+        return bool(domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING)
+
+    def start() -> None:
+        looked.wait()
+        domain.create()
+
+    starter = threading.Thread(target=start)
+    with connection.watch(domain) as watch:
+        starter.start()
+        began = time.monotonic()
+        watch.until(reached, 30, otherwise="Not running.")
+    starter.join()
+    assert time.monotonic() - began < 5
+
+
+def test_an_event_right_before_the_wait_wakes(connection: Connection) -> None:
+    """One that comes after the look and before the wait is not lost."""
+    looks = 0
+    with connection.watch(connection.handle.lookupByName("off")) as watch:
+
+        def reached() -> bool:
+            nonlocal looks
+            looks += 1
+            watch.wake()  # as an event would just after this look
+            return looks == 3
+
+        watch.until(reached, 30, otherwise="Not reached.")
+    assert looks == 3
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, 0.01])
+def test_a_wait_ends_and_says_what_did_not_happen(connection: Connection, timeout: float) -> None:
+    """The error says what was waited for and how long."""
+    message = rf"^It did not start\. Waited {max(timeout, 0):g} s\.$"
+    with connection.watch(connection.handle.lookupByName("off")) as watch, pytest.raises(WaitTimeout, match=message):
+        watch.until(lambda: False, timeout, otherwise="It did not start.")
+
+
+def test_a_wait_of_ages_is_no_error(connection: Connection) -> None:
+    """More seconds than the system's clock can count are as good as for ever."""
+    with connection.watch(connection.handle.lookupByName("off")) as watch:
+        threading.Timer(0.05, watch.wake).start()
+        seen = iter((False, True))
+        watch.until(lambda: next(seen), 1 << 62, otherwise="Not reached.")
+
+
+def test_closing_ends_a_wait(connection: Connection) -> None:
+    """Nobody waits on for a connection that is gone."""
+    with connection.watch(connection.handle.lookupByName("off")) as watch:
+        threading.Timer(0.05, connection.close).start()
+        with pytest.raises(Unavailable, match="lost while waiting"):
+            watch.until(lambda: False, 30, otherwise="Not reached.")
+
+
+@pytest.fixture
+def daemon() -> t.Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A libvirtd of a user's session, which touches nothing of the system's, and the URI of the test driver in it."""
+    identity: dict[str, t.Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.chown(home, identity.get("user", -1), -1)
+        places = dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), home)
+        process = subprocess.Popen(
+            ["libvirtd", "--pid-file", f"{home}/pid"],
+            env={**os.environ, **places},
+            stderr=subprocess.DEVNULL,
+            **identity,
+        )
+        socket = pathlib.Path(home, "libvirt/libvirt-sock")
+        end = time.monotonic() + 20
+        while not socket.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        yield f"test+unix:///default?socket={socket}", process
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(shutil.which("libvirtd") is None, reason="libvirtd is not installed")
+def test_a_lost_connection_is_heard_of_and_unavailable(daemon: tuple[str, subprocess.Popen[bytes]]) -> None:
+    """Whoever waits is woken, whoever asked to be told is told, and every call says that libvirt is not there."""
+    uri, process = daemon
+    connection = Connection(uri).open()
+    lost = threading.Event()
+    connection.on_close(lost.set)
+    machine = Hypervisor(connection, "hv1").machine("test")
+    with connection.watch(machine.domain) as watch:
+        threading.Timer(0.05, process.kill).start()
+        with pytest.raises(Unavailable, match="lost while waiting"):
+            watch.until(lambda: False, 30, otherwise="Not reached.")
+    assert lost.wait(5)
+    assert connection.closed
+    for ask in (lambda: machine.status, machine.info, machine.shutdown):
+        with pytest.raises(Unavailable):
+            ask()
+    connection.close()

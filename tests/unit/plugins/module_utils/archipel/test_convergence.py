@@ -1,0 +1,370 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action ``vm``: check mode equals the run, a second run changes nothing, a failure says what was changed."""
+
+from __future__ import annotations
+
+import typing as t
+
+import libvirt
+import pytest
+from archipel import lifecycle
+from archipel.errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
+from archipel.hypervisor import Hypervisor
+from archipel.lifecycle import Asked
+
+Run = t.Callable[..., dict[str, t.Any]]
+
+WEB1: dict[str, t.Any] = {
+    "name": "web1",
+    "memory": 64,
+    "vcpus": 2,
+    "disks": [{"pool": "default", "size": 1}, {"path": "/srv/a.iso", "device": "cdrom"}],
+    "networks": [{"network": "default"}, {"network": "other", "mac": "52:54:00:AA:BB:CC"}],
+    "boot": {"devices": ["cdrom", "hd"]},
+    "metadata": {"title": "The first", "description": "Two\nlines\n", "location": "Lab <1>"},
+}
+UUID = "bbbbbbbb-0000-4000-8000-00000000000a"
+XML = f"<domain type='test'><name>web1</name><uuid>{UUID}</uuid><memory unit='MiB'>64</memory><os><type>hvm</type></os>{{}}</domain>"
+DEVICES = """<devices><disk type='file'><source file='/a.img'/><target dev='vda'/></disk>
+<interface type='network'><source network='default'/></interface></devices>"""
+
+
+def everything(hypervisor: Hypervisor) -> dict[str, tuple[str, int]]:
+    """All that libvirt has: machines with their definitions and states, volumes."""
+    handle = hypervisor.connection.handle
+    flags = libvirt.VIR_DOMAIN_XML_INACTIVE
+    found = {d.name(): (d.XMLDesc(flags), d.state()[0]) for d in handle.listAllDomains()}
+    for pool in handle.listAllStoragePools():
+        found.update({f"{pool.name()}/{volume}": ("", 0) for volume in pool.listVolumes()})
+    return found
+
+
+def told(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What check mode and the real run have to agree on."""
+    return {key: result[key] for key in ("changed", "changes", "diff", "restart_required", "restart_reasons")}
+
+
+@pytest.fixture
+def cycle(vm: Run, hypervisor: Hypervisor) -> Run:
+    """One task, four times: check and real, first and again."""
+
+    def cycle(**task: t.Any) -> dict[str, t.Any]:
+        before = everything(hypervisor)
+        planned = vm(check=True, **task)
+        assert everything(hypervisor) == before
+        done = vm(**task)
+        assert done["changed"]
+        assert told(planned) == told(done)
+        after = everything(hypervisor)
+        for check in (True, False):
+            again = vm(check=check, **task)
+            assert (again["changed"], again["changes"]) == (False, [])
+            assert again["msg"].endswith("is as asked.")
+        assert everything(hypervisor) == after
+        return done
+
+    return cycle
+
+
+def changed(result: dict[str, t.Any]) -> list[tuple[str, t.Any, t.Any, str]]:
+    return [(c["path"], c["old"], c["new"], c["scope"]) for c in result["changes"]]
+
+
+def test_the_twelve_steps(cycle: Run) -> None:
+    """Create, change and delete; each in check mode and for real, the first time and again."""
+    made = cycle(**WEB1, state="running")
+    assert made["vm"]["state"] == "running"
+    assert made["diff"]["before"]["state"] == "absent"
+    assert made["diff"]["after"]["state"] == "running"
+    assert changed(made)[0] == ("volumes[default/web1.qcow2]", None, {"size": 1, "format": "qcow2"}, "config")
+
+    altered = cycle(name="web1", memory=128, metadata={"title": "Renamed"}, state="running")
+    assert changed(altered) == [("memory", 64, 128, "config"), ("metadata.title", "The first", "Renamed", "live")]
+    assert altered["restart_required"]
+    assert altered["restart_reasons"] == [
+        "memory is changed in the configuration; the machine runs on with the old one."
+    ]
+
+    gone = cycle(name="web1", state="absent", force=True)
+    assert changed(gone) == [("state", "running", "shutoff", "live"), ("state", "shutoff", "absent", "config")]
+    assert gone["vm"]["state"] == "absent"
+
+
+def test_a_new_machine_is_what_was_asked_for(vm: Run) -> None:
+    """And is managed, with what people say about it."""
+    told = vm(**WEB1)["vm"]
+    assert (told["name"], told["memory"], told["vcpus"], told["state"]) == ("web1", 64, 2, "shutoff")
+    assert told["managed"]
+    assert told["metadata"] == {"title": "The first", "description": "Two\nlines", "location": "Lab <1>"}
+    assert [disk["path"] for disk in told["disks"]] == ["/var/lib/libvirt/images/web1.qcow2", "/srv/a.iso"]
+    assert [n["network"] for n in told["networks"]] == ["default", "other"]
+    assert told["networks"][1]["mac"] == "52:54:00:aa:bb:cc"
+    assert told["boot"]["devices"] == ["cdrom", "hd"]
+
+
+@pytest.mark.parametrize("asked", [state for state in t.get_args(Asked) if state != "absent"])
+def test_every_state_from_nothing(cycle: Run, asked: str) -> None:
+    """A machine that is not there yet is planned as it will be run."""
+    state = lifecycle.REACHED.get(asked, "shutoff")
+    made = cycle(name="new", memory=16, state=asked)
+    assert made["vm"]["state"] == made["diff"]["after"]["state"] == state
+
+
+@pytest.mark.parametrize("begin", ["running", "off", "paused", "saved", "transient"])
+@pytest.mark.parametrize("asked", [state for state in t.get_args(Asked) if state not in ("present", "absent")])
+def test_every_state_from_every_state(vm: Run, hypervisor: Hypervisor, begin: str, asked: str) -> None:
+    """It is reached, as planned, and then nothing is left to do."""
+    wanted = lifecycle.REACHED[asked]
+    old = hypervisor.machine(begin).status[0]
+    planned = vm(name=begin, state=asked, check=True)
+    done = vm(name=begin, state=asked)
+    assert told(planned) == told(done)
+    assert done["changed"] == (old != wanted)
+    gone = begin == "transient" and wanted == "shutoff"
+    assert done["vm"]["state"] == ("absent" if gone else wanted)
+    if not gone:
+        assert not vm(name=begin, state=asked)["changed"]
+
+
+@pytest.mark.parametrize("asked", [state for state in t.get_args(Asked) if state not in ("present", "absent")])
+@pytest.mark.parametrize("begin", lifecycle.STATES)
+def test_every_state_that_libvirt_tells_has_a_way_or_a_refusal(asked: str, begin: str) -> None:
+    """The way's last verb leads to the state that is asked for, and each verb is one of the machine's."""
+    verbs = lifecycle.VERBS[asked].get(begin, ())
+    if verbs:
+        assert lifecycle.LEADS_TO[verbs[-1]] == lifecycle.REACHED[asked]
+        assert all(verb in lifecycle.LEADS_TO for verb in verbs)
+    elif begin != "nostate":
+        reached = {lifecycle.REACHED[asked]} | ({"blocked"} if asked == "running" else set())
+        assert begin in reached or (asked, begin) in {("paused", s) for s in ("crashed", "shutdown", "pmsuspended")}
+
+
+def test_only_what_is_named_is_compared(vm: Run) -> None:
+    """MACs, addresses, and everything that the task does not speak of, stay."""
+    before = vm(**WEB1)["vm"]
+    after = vm(name="web1", vcpus=3, networks=[{"network": "default", "model": "e1000"}])["vm"]
+    assert after["vcpus"] == 3
+    assert after["networks"][0] == {**before["networks"][0], "model": "e1000"}
+    assert {**after, "vcpus": 2, "networks": before["networks"]} == before
+
+
+@pytest.mark.parametrize("identity", [{"uuid": UUID}, {"uuid": UUID.upper()}, {"uuid": UUID.replace("-", "")}])
+def test_a_machine_is_found_by_uuid_in_any_form(vm: Run, identity: dict[str, str]) -> None:
+    """Upper case or without dashes, alone or beside the name."""
+    vm(name="web1", memory=16, **identity)
+    assert vm(**identity, memory=32)["changed"]
+    assert not vm(name="web1", memory=32, **identity)["changed"]
+    assert vm(**identity, state="absent")["vm"] == {"name": "web1", "uuid": UUID, "state": "absent"}
+    assert vm(**identity, state="absent")["vm"] == {"name": None, "uuid": UUID, "state": "absent"}
+
+
+@pytest.mark.parametrize(
+    "name", ["{{ 7 * 7 }}", "${HOME}", "%(name)s", "{name}", "a'b\"c<&>", "größe", "web 1", "; rm -rf *", "--help"]
+)
+def test_odd_names_pass_as_they_are(cycle: Run, run: Run, name: str) -> None:
+    """Templates, shell and XML mean nothing here."""
+    made = cycle(name=name, memory=16, disks=[{"pool": "default", "size": 1}], metadata={"title": name})
+    assert (made["vm"]["name"], made["vm"]["metadata"]["title"]) == (name, name)
+    assert made["vm"]["disks"][0]["path"] == f"/var/lib/libvirt/images/{name}.qcow2"
+    assert run("vm_info", name=name)["vms"][0]["name"] == name
+    cycle(name=name, state="absent")
+
+
+@pytest.mark.parametrize("name", ["a/b", "../a", "a\nb", "a\x00b", "a\x1b[0m", " a", "a ", "x" * 256, "a\ud800"])
+def test_impossible_names_are_refused(vm: Run, name: str) -> None:
+    """Before anything is asked of libvirt."""
+    with pytest.raises(InvalidArgument, match="cannot be a machine's name"):
+        vm(name=name, memory=16)
+
+
+@pytest.mark.parametrize("uuid", ["web1", "bbbbbbbb", UUID + "0", "{" + UUID + "}", "*"])
+def test_what_is_no_uuid_is_refused(vm: Run, run: Run, uuid: str) -> None:
+    """By every action that takes one."""
+    for action, more in (("vm", {}), ("vm_info", {}), ("vm_import", {}), ("vm_migrate", {"destination": "hv2"})):
+        with pytest.raises(InvalidArgument, match="is not a UUID"):
+            run(action, uuid=uuid, **more)
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "reason"),
+    [
+        ({}, InvalidArgument, "Name the machine"),
+        ({"name": "new"}, NotFound, "There is no machine 'new' on hv1, and nothing says"),
+        ({"name": "new", "vcpus": 1}, InvalidDefinition, "new is new and needs memory"),
+        ({"uuid": UUID, "memory": 16}, InvalidDefinition, "needs a name"),
+        ({"name": "off", "uuid": UUID, "memory": 16}, Conflict, "mean two machines"),
+        ({"name": "transient", "memory": 16}, Conflict, "transient is transient"),
+        ({"name": "new", "memory": 16, "type": "kvm"}, ArchipelError, "runs no machines of the type kvm"),
+        ({"name": "new", "memory": 16, "arch": "s390x"}, ArchipelError, "runs no machines of the architecture s390x"),
+        ({"name": "new", "memory": 16, "disks": [{"pool": "none", "size": 1}]}, NotFound, "there are: default"),
+        ({"name": "new", "memory": 16, "disks": [{"pool": "default"}]}, NotFound, "name its size in GiB"),
+        ({"name": "running", "state": "absent"}, Conflict, "running is running; shut it down first"),
+        ({"name": "paused", "state": "absent"}, Conflict, "paused is paused; shut it down first"),
+        ({"name": "saved", "state": "absent"}, Conflict, "saved has saved memory"),
+        ({"name": "transient", "state": "absent"}, Conflict, "shut it down first, or use force: true"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_check_mode_too(
+    vm: Run, hypervisor: Hypervisor, task: dict[str, t.Any], error: type[ArchipelError], reason: str
+) -> None:
+    """The same error, and nothing changed."""
+    before = everything(hypervisor)
+    for check in (True, False):
+        with pytest.raises(error, match=reason) as raised:
+            vm(**task, check=check)
+        assert raised.value.changes == []
+    assert everything(hypervisor) == before
+
+
+@pytest.mark.parametrize("name", ["running", "paused", "saved", "off"])
+def test_force_removes_what_is_in_the_way(cycle: Run, name: str) -> None:
+    """Running or with saved memory, it is gone."""
+    assert cycle(name=name, state="absent", force=True)["vm"]["state"] == "absent"
+
+
+def test_force_removes_snapshots_metadata(vm: Run, cycle: Run, hypervisor: Hypervisor) -> None:
+    """Which stand in the way of removal otherwise."""
+    hypervisor.machine("off").domain.snapshotCreateXML("<domainsnapshot><name>s</name></domainsnapshot>")
+    with pytest.raises(Conflict, match="off has 1 snapshots"):
+        vm(name="off", state="absent")
+    cycle(name="off", state="absent", force=True)
+
+
+def test_a_transient_machine_is_absent_when_it_is_off(cycle: Run) -> None:
+    """There is nothing to undefine."""
+    done = cycle(name="transient", state="absent", force=True)
+    assert changed(done) == [("state", "running", "absent", "live")]
+
+
+def test_volumes_are_taken_back_when_the_definition_fails(vm: Run, hypervisor: Hypervisor) -> None:
+    """libvirt refuses the machine after its volume was made: nothing is left behind, and nothing is said to be."""
+    before = everything(hypervisor)
+    broken = {**WEB1, "boot": {}, "disks": [{"pool": "default", "size": 1, "target": "vda"},
+                                             {"pool": "default", "size": 1, "target": "vda"}]}  # fmt: skip
+    with pytest.raises(ArchipelError, match="Define web1") as raised:
+        vm(**broken)
+    assert raised.value.changes == []
+    assert everything(hypervisor) == before
+
+
+def test_a_volume_that_cannot_be_made_takes_back_the_ones_before(vm: Run, hypervisor: Hypervisor) -> None:
+    """The pool has no room for the second."""
+    before = everything(hypervisor)
+    with pytest.raises(ArchipelError, match="Create volume"):
+        vm(name="web1", memory=16, disks=[{"pool": "default", "size": 1}, {"pool": "default", "size": 1 << 33}])
+    assert everything(hypervisor) == before
+
+
+def test_a_failure_says_what_was_changed_before_it(vm: Run, hypervisor: Hypervisor) -> None:
+    """The test driver cannot remove firmware variables: such a machine has been turned off when that comes out."""
+    loader = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/CODE.fd</loader><nvram>/tmp/VARS.fd</nvram></os>"
+    vm(xml=XML.format("").replace("</os>", loader), state="running")
+    with pytest.raises(ArchipelError, match="Undefine web1") as raised:
+        vm(name="web1", state="absent", force=True)
+    assert raised.value.changes == [{"path": "state", "old": "running", "new": "shutoff", "scope": "live"}]
+    assert hypervisor.machine("web1").status[0] == "shutoff"
+
+
+def test_a_volume_that_is_there_is_used(vm: Run, run: Run, hypervisor: Hypervisor) -> None:
+    """And belongs to whoever made it: it is not made again and not a change."""
+    vm(**WEB1)
+    vm(name="web1", state="absent")
+    assert "default/web1.qcow2" in everything(hypervisor)
+    again = vm(**WEB1)
+    assert not any(change["path"].startswith("volumes") for change in again["changes"])
+
+
+def test_a_disk_that_names_its_volume_is_found_by_it(vm: Run, hypervisor: Hypervisor) -> None:
+    """A foreign machine's disk of type volume is the one that pool and vol, or its path, mean."""
+    vm(name="web1", memory=16, disks=[{"pool": "default", "size": 1}])
+    vm(name="web1", state="absent")
+    disk = (
+        "<devices><disk type='volume'><source pool='default' volume='web1.qcow2'/><target dev='vda'/></disk></devices>"
+    )
+    vm(xml=XML.format(disk))
+    for wanted in ({"pool": "default", "vol": "web1.qcow2"}, {"path": "/var/lib/libvirt/images/web1.qcow2"}):
+        result = vm(name="web1", disks=[{**wanted, "cache": "none"}])
+        assert [c["path"] for c in result["changes"] if not c["path"].endswith("format")] in (["disks[vda].cache"], [])
+    assert "volume='web1.qcow2'" in hypervisor.machine("web1").domain.XMLDesc()
+
+
+def test_stopping_and_changing_needs_no_restart(vm: Run) -> None:
+    """A machine that is off afterwards begins with the new definition."""
+    result = vm(name="running", memory=32, state="shutdown")
+    assert not result["restart_required"]
+    assert (result["vm"]["memory"], result["vm"]["state"]) == (32, "shutoff")
+
+
+def test_without_waiting_the_request_is_enough(vm: Run) -> None:
+    """wait: false returns when libvirt has taken the request."""
+    assert vm(name="off", state="running", wait=False)["changed"]
+
+
+def test_the_sentence_names_the_machine_and_what_changed(vm: Run) -> None:
+    """In check mode in the conditional, each thing once."""
+    assert vm(name="new", memory=16, state="running", check=True)["msg"] == "new: would change state, memory."
+    assert vm(name="new", memory=16, state="running")["msg"] == "new: changed state, memory."
+    assert vm(uuid=UUID, state="absent")["msg"] == f"{UUID} is as asked."
+
+
+# -- a whole definition as XML
+
+
+def test_the_twelve_steps_with_xml(cycle: Run) -> None:
+    """The same XML twice changes nothing, whatever libvirt added the first time."""
+    made = cycle(xml=XML.format(DEVICES), state="running")
+    assert (made["vm"]["uuid"], made["vm"]["managed"]) == (UUID, True)
+    altered = cycle(xml=XML.format(DEVICES.replace("/a.img", "/b.img")))
+    assert changed(altered) == [("devices/disk[vda]/source/@file", "/a.img", "/b.img", "config")]
+    assert altered["vm"]["networks"][0]["mac"] == made["vm"]["networks"][0]["mac"]
+    cycle(xml=XML.format(""), state="absent", force=True)
+
+
+def test_a_disk_taken_out_of_the_xml_is_noticed(cycle: Run) -> None:
+    """And one put in."""
+    cycle(xml=XML.format(DEVICES))
+    result = cycle(xml=XML.format(""))
+    assert {c["path"].partition("[")[0] for c in result["changes"]} == {"devices/disk", "devices/interface"}
+    assert result["vm"]["disks"] == []
+    assert len(cycle(xml=XML.format(DEVICES))["vm"]["disks"]) == 1
+
+
+def test_xml_needs_no_uuid_and_no_name_of_its_own(cycle: Run) -> None:
+    """The task's name stands for both; the machine keeps its UUID."""
+    xml = "<domain type='test'><memory>1024</memory><os><type>hvm</type></os></domain>"
+    uuid = cycle(name="new", xml=xml)["vm"]["uuid"]
+    assert cycle(name="new", xml=xml.replace("1024", "2048"))["vm"]["uuid"] == uuid
+    assert cycle(uuid=uuid, xml=xml)["vm"]["name"] == "new"
+
+
+def test_xml_makes_a_transient_machine_persistent(cycle: Run, hypervisor: Hypervisor) -> None:
+    """It says all that there is to define."""
+    xml = hypervisor.machine("transient").domain.XMLDesc()
+    assert changed(cycle(xml=xml)) == [("persistent", False, True, "config")]
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ({"xml": XML.format(""), "name": "web2"}, "The XML's name is 'web1', the task's is 'web2'"),
+        ({"xml": XML.format(""), "uuid": UUID.replace("a", "c")}, "The XML's uuid is"),
+        ({"xml": XML.format(""), "memory": 16}, "xml is a whole definition; memory cannot be given beside it"),
+        ({"xml": "<domain type='test'/>", "uuid": UUID}, "The XML has no <name>"),
+        ({"xml": "<domain"}, "not well-formed"),
+        ({"xml": "<network/>"}, "a <domain> is needed"),
+        ({"xml": "<!DOCTYPE domain [<!ENTITY a 'b'>]><domain>&a;</domain>"}, "document type declaration"),
+        ({"xml": "<domain type='test'><name>n</name></domain>"}, "Define n"),
+    ],
+)
+def test_xml_that_cannot_be_meant_is_refused(vm: Run, task: dict[str, t.Any], reason: str) -> None:
+    """With what contradicts what, or what is wrong with it."""
+    with pytest.raises(ArchipelError, match=reason):
+        vm(**task)
+
+
+def test_the_xmls_uuid_in_another_case_is_the_same(vm: Run) -> None:
+    """As it is in the task."""
+    vm(xml=XML.format(""))
+    assert not vm(xml=XML.format("").replace(UUID, UUID.upper()), uuid=UUID)["changed"]
