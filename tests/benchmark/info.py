@@ -27,7 +27,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
         stage.agent(host, server),
         Connection(host.uri) as connection,
     ):
-        ansible = stage.ansible(server)
+        controller = stage.controller(server)
         core = Hypervisor(connection)
 
         def direct() -> list[t.Any]:
@@ -41,7 +41,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             return Way(name, lambda: {TOLD: measure()}, yardstick)
 
         def play(module: str, **arguments: t.Any) -> t.Callable[[], float]:
-            return lambda: ansible.task(module, arguments)
+            return lambda: controller.task(module, arguments)
 
         return compare(
             [

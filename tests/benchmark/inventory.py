@@ -21,7 +21,7 @@ LISTED: t.Final = Figure(f"inventory of {MACHINES} machines", "s")
 
 def run(stage: Stage, rounds: int) -> list[Table]:
     with stage.host(MACHINES) as host, stage.server() as server, stage.agent(host, server):
-        ansible = stage.ansible(server)
+        controller = stage.controller(server)
 
         def direct() -> list[t.Any]:
             return [
@@ -34,7 +34,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             return Way(name, lambda: {LISTED: measure()}, yardstick)
 
         def listing(plugin: str, **options: t.Any) -> t.Callable[[], float]:
-            return lambda: ansible.inventory("archipel.yml", {"plugin": plugin, **options}, host.names)
+            return lambda: controller.inventory("archipel.yml", {"plugin": plugin, **options}, host.names)
 
         ours = "archipel.orchestrator.archipel"
         return compare(

@@ -15,7 +15,7 @@ import typing as t
 
 from client import Client, connected
 from measure import Figure, Table, Way, compare
-from stage import NAME, Stage, online
+from stage import NAME, PATIENCE, Stage, online
 
 MACHINES: t.Final = 20
 REQUESTS: t.Final = 500
@@ -37,7 +37,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
         def ask(request: t.Callable[[Client], t.Awaitable[t.Any]]) -> dict[Figure, float]:
             async def times() -> list[float]:
                 taken = []
-                async with connected(server, "admin") as client:
+                async with asyncio.timeout(PATIENCE), connected(server, "admin") as client:
                     for _ in range(REQUESTS):
                         began = time.perf_counter()
                         await request(client)
@@ -54,7 +54,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             [
                 Way(
                     "ping between plain clients",
-                    lambda: ask(lambda client: client["xep_0199"].send_ping(f"person@{domain}/crowd")),
+                    lambda: ask(lambda client: client.plugin["xep_0199"].send_ping(f"person@{domain}/crowd")),
                     yardstick=True,
                 ),
                 Way("state of a machine", lambda: call(f"{machine}@{domain}/{NAME}", "state")),

@@ -28,7 +28,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
         stage.agent(host, server),
         Connection(host.uri) as connection,
     ):
-        ansible = stage.ansible(server)
+        controller = stage.controller(server)
         core = Hypervisor(connection)
 
         def each(start: t.Callable[[str], t.Any], stop: t.Callable[[str], t.Any]) -> dict[Figure, float]:
@@ -54,7 +54,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
 
         def play(module: str, **arguments: t.Any) -> dict[Figure, float]:
             def task(state: str) -> float:
-                return ansible.task(module, {"name": "{{ item }}", "state": state, **arguments}, host.names)
+                return controller.task(module, {"name": "{{ item }}", "state": state, **arguments}, host.names)
 
             return {START: task("running"), STOP: task("destroyed")}
 

@@ -83,5 +83,5 @@ def _value(text: str, key: str, separator: str) -> str:
 
 
 def _ejabberd() -> str:
-    (found,) = pathlib.Path("/usr/lib").glob("*/ejabberd-*/ebin/ejabberd.beam")
+    found = next(pathlib.Path("/usr/lib").glob("*/ejabberd-*/ebin/ejabberd.beam"))
     return found.parents[1].name.partition("-")[2]

@@ -12,8 +12,8 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The core, and the real servers of the agent's tests.
-sys.path += [str(ROOT / "plugins/module_utils"), str(ROOT / "tests/agent")]
+# The core, and the servers of other tests.
+sys.path += [str(ROOT / part) for part in ("plugins/module_utils", "tests/agent", "tests/integration")]
 
 import report  # noqa: E402
 from stage import Stage  # noqa: E402

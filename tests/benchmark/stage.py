@@ -17,9 +17,9 @@ import typing as t
 
 import libvirt
 from archipel.xmltree import NAMESPACE
+from controller import ROOT, Controller
 from ejabberd import Ejabberd
 from libvirtd import Libvirtd
-from playbook import ROOT, Ansible
 
 NAME: t.Final = "hv1"
 PATIENCE: t.Final = 120.0
@@ -80,7 +80,9 @@ class Process:
 
     def _cpu_seconds(self) -> float:
         if self._process.poll() is not None:
-            raise RuntimeError(f"{self._process.args} has ended:\n{self._log.read_text()[-3000:]}")
+            raise RuntimeError(
+                f"{self._process.args} has ended with {self._process.returncode}:\n{self._log.read_text()[-3000:]}"
+            )
         # User and system time in ticks are fields 14 and 15; the name before them is in parentheses (proc(5)).
         fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -92,7 +94,7 @@ class Stage:
         self._rooms = 0
 
     def room(self) -> pathlib.Path:
-        """A new directory. Its path is short, since sockets come to lie in it."""
+        """A new directory."""
         self._rooms += 1
         room = self._directory / str(self._rooms)
         room.mkdir()
@@ -102,7 +104,9 @@ class Stage:
     def host(self, machines: int, *, managed: bool = False) -> t.Iterator[Host]:
         metadata = f"<archipel:machine xmlns:archipel='{NAMESPACE}'/>" if managed else ""
         names = [f"machine{number:04}" for number in range(machines)]
-        with Libvirtd(self.room()) as libvirtd:
+        libvirtd = Libvirtd()
+        try:
+            libvirtd.start()
             connection = libvirt.open(libvirtd.uri)
             # The driver begins with a machine of its own.
             for domain in connection.listAllDomains():
@@ -112,6 +116,8 @@ class Stage:
                 connection.defineXML(MACHINE.format(name=name, metadata=metadata))
             yield Host(libvirtd.uri, connection, names)
             connection.close()
+        finally:
+            libvirtd.stop()
 
     @contextlib.contextmanager
     def server(self) -> t.Iterator[Ejabberd]:
@@ -153,9 +159,9 @@ class Stage:
         arguments = [server.domain, server.password, server.host, str(server.port), str(server.ca_file), *names]
         return Process([str(ROOT / "tests/benchmark/crowd.py"), *arguments], environment, self.room() / "crowd.log")
 
-    def ansible(self, server: Ejabberd) -> Ansible:
-        """Ansible on a controller whose environment names the platform's administrator."""
-        return Ansible(
+    def controller(self, server: Ejabberd) -> Controller:
+        """A controller whose environment names the platform's administrator."""
+        return Controller(
             self.room(),
             {
                 "ARCHIPEL_JID": server.administrator,
@@ -186,7 +192,7 @@ uri = {uri}
 def online(server: Ejabberd, sessions: int) -> None:
     """Return when the server counts so many sessions."""
     ends = time.monotonic() + PATIENCE
-    while (there := server.api("connected_users_number")) != sessions:
+    while (there := server.api("connected_users_number")["num_sessions"]) != sessions:
         if time.monotonic() > ends:
             raise RuntimeError(f"{there} of {sessions} sessions are there after {PATIENCE:g} s.")
         time.sleep(0.02)

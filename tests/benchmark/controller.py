@@ -17,11 +17,11 @@ ROOT: t.Final = pathlib.Path(__file__).resolve().parents[2]
 NO_HOSTS: t.Final = "localhost,"
 
 
-class Ansible:
-    """The command line tools, with this checkout as a collection, and ``variables`` in their environment."""
+class Controller:
+    """The command line tools, with this checkout as a collection and ``variables`` in their environment."""
 
     def __init__(self, directory: pathlib.Path, variables: t.Mapping[str, str]) -> None:
-        self.directory = directory / "ansible"
+        self.directory = directory
         link = self.directory / "collections/ansible_collections/archipel/orchestrator"
         link.parent.mkdir(parents=True)
         link.symlink_to(ROOT, target_is_directory=True)
@@ -41,7 +41,9 @@ class Ansible:
         """Seconds of a task that loops over machines, in a play that has nothing else and runs here."""
         task = {module: arguments, "loop": "{{ machines }}", "loop_control": {"label": ""}}
         file = self.directory / "playbook.json"
-        file.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]))
+        file.write_text(
+            json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}])
+        )
 
         def play(machines: t.Sequence[str]) -> float:
             variables = json.dumps({"machines": list(machines)})
