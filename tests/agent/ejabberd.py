@@ -59,7 +59,7 @@ access_rules:
 shaper: {{normal: 100000}}
 shaper_rules:
   max_user_sessions: 10
-  c2s_shaper: {{none: [admin, hypervisor, machine_name], normal: all}}
+  c2s_shaper: [{{none: admin}}, {{none: hypervisor}}, {{none: machine_name}}, {{normal: all}}]
 api_permissions:
   tests: {{who: {{ip: ["127.0.0.0/8"]}}, what: ["*"]}}
 modules:
@@ -109,6 +109,13 @@ class Ejabberd:
         """Certificates, configuration, accounts and pubsub nodes; the server runs afterwards."""
         self.directory.mkdir(parents=True, exist_ok=True)
         certificate(self.directory, DOMAIN)
+        self.configure()
+        self.start()
+        for name in ("admin", *self.hypervisors):
+            self.register(name)
+        self._make_nodes()
+
+    def configure(self) -> None:
         (self.directory / "ejabberd.yml").write_text(
             CONFIGURATION.format(
                 domain=DOMAIN,
@@ -119,10 +126,6 @@ class Ejabberd:
                 hypervisors=", ".join(f'"{name}@{DOMAIN}"' for name in self.hypervisors),
             )
         )
-        self.start()
-        for name in ("admin", *self.hypervisors):
-            self.register(name)
-        self._make_nodes()
 
     def start(self) -> None:
         """Return when every listener accepts."""

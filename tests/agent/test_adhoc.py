@@ -77,7 +77,7 @@ async def test_a_person_fills_in_a_form(world: World) -> None:
     async with world.agent(), world.person() as admin:
         conversation = Conversation(admin, HV1, "vm")
         asked = await conversation.step("execute")
-        fields = asked["form"]["fields"]
+        fields = asked["form"].get_fields()
         assert asked["status"] == "executing"
         assert fields["state"]["type"] == "list-single"
         assert fields["xml"]["type"] == "text-multi"

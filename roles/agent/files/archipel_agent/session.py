@@ -199,6 +199,8 @@ class Session:
             self._over(LoginFailed(f"{self.jid.bare}: the server ended the session: {condition}{text and ': '}{text}."))
 
     def _disconnected(self, reason: t.Any) -> None:
+        if isinstance(reason, ssl.SSLError):
+            self._over(_untrusted(self.jid, reason))
         self._over(
             LoginFailed(f"{self.jid.bare}: the connection to the server ended{f': {reason}' if reason else ''}.")
         )

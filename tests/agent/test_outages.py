@@ -1,0 +1,177 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is not there, goes away and comes back: the XMPP server, libvirt, the password, the certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import pathlib
+
+import pytest
+from archipel_agent import session as sessions
+from client import error_of
+from conftest import DOMAIN, TEST_UUID, Daemon, World, contact_of
+from ejabberd import Ejabberd, certificate, free_port
+from slixmpp.exceptions import IqError
+
+HV1 = "hv1@xmpp.test/hv1"
+
+
+async def said(log: pytest.LogCaptureFixture, words: str) -> str:
+    """The log's message with these words, as soon as it is there."""
+    while True:
+        for record in log.records:
+            if words in record.getMessage():
+                return record.getMessage()
+        await asyncio.sleep(0.05)
+
+
+async def test_the_agent_starts_without_a_server(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Without an XMPP server the agent runs, says what it cannot reach, and goes on trying; it comes online by itself."""
+    port = free_port()
+    config = world.config()
+    config = dataclasses.replace(config, xmpp=dataclasses.replace(config.xmpp, port=port))
+    async with world.running(config) as agent:
+        message = await said(caplog, "cannot be reached")
+        assert f"127.0.0.1:{port}" in message
+        assert "xmpp.port" in message
+        await agent.link.up.wait()
+        assert agent.link.machines[TEST_UUID].state == "running"
+        # The server comes up: a relay to the real one.
+        relay = await asyncio.start_server(_relay_to(world.server), "127.0.0.1", port)
+        async with relay:
+            agent.session.hurry()
+            await agent.session.online.wait()
+
+
+def _relay_to(server: Ejabberd):  # type: ignore[no-untyped-def]
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(server.host, server.port)
+        await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer), return_exceptions=True)
+
+    return relay
+
+
+async def test_the_agent_starts_without_libvirt(world: World, libvirtd: Daemon, caplog: pytest.LogCaptureFixture) -> None:
+    """Without libvirt the hypervisor is online as dnd, answers that libvirt cannot be reached, and mends itself."""
+    await asyncio.to_thread(libvirtd.halt)
+    async with world.running(world.config(uri=libvirtd.uri)) as agent, world.person() as admin:
+        await agent.session.online.wait()
+        admin.send_presence_subscription("hv1@xmpp.test")
+        await admin.saw(HV1, "dnd", "libvirt is not reachable")
+        with pytest.raises(IqError) as failed:
+            await admin.call(HV1, "vm_info")
+        assert failed.value.condition == "service-unavailable"
+        assert "cannot be reached" in error_of(failed.value)["msg"]
+        await said(caplog, "libvirt at test+unix")
+        await asyncio.to_thread(libvirtd.start)
+        await agent.link.up.wait()
+        await admin.saw(HV1, "available", "1 machines")
+        assert (await admin.call(HV1, "vm_info"))["vms"][0]["name"] == "test"
+
+
+async def test_libvirtd_restarts_under_the_agent(world: World, libvirtd: Daemon) -> None:
+    """When libvirtd goes, contacts become dnd and stay; when it is back, they are what they are, and events come."""
+    async with world.agent(uri=libvirtd.uri) as agent, world.person() as admin:
+        jid = await contact_of(agent)
+        admin.send_presence_subscription(jid.split("/")[0])
+        await admin.saw(jid, "available", "running")
+        await asyncio.to_thread(libvirtd.halt)
+        await admin.saw(jid, "dnd", "libvirt is not reachable")
+        before = len(admin.seen)
+        await asyncio.to_thread(libvirtd.start)
+        await admin.saw(jid, "available", "running", after=before)
+        assert not [seen for seen in admin.seen if seen[0] == jid and seen[1] == "unavailable"]
+        await admin.call(jid, "destroy")
+        await admin.saw(jid, "xa", "shutoff")
+
+
+async def test_the_server_restarts_under_the_agent(world: World) -> None:
+    """When the server is back, hypervisor and machines are, and what happened meanwhile is told in order."""
+    async with world.agent() as agent:
+        await contact_of(agent)
+        await asyncio.to_thread(world.server.stop)
+        while agent.session.online.is_set():
+            await asyncio.sleep(0.05)
+        domain = await agent.link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=TEST_UUID).domain)
+        await asyncio.to_thread(lambda: (domain.suspend(), domain.resume()))
+        await asyncio.to_thread(world.server.start)
+        await contact_of(agent)
+        async with world.person() as admin:
+            assert (await admin.call(HV1, "vm_info"))["vms"][0]["state"] == "running"
+            while True:
+                items = await admin.items("/archipel/events")
+                states = [items[key]["state"] for key in sorted(items) if items[key]["type"] == "lifecycle"]
+                if states[-2:] == ["paused", "running"]:
+                    break
+                await asyncio.sleep(0.05)
+
+
+async def test_a_wrong_password_is_said_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong password is said with what to do, is not tried again and again, and mended without a restart."""
+    config = world.config()
+    config.xmpp.password_file.write_text("wrong")
+    async with world.running(config) as agent:
+        message = await said(caplog, "refused the password of hv1@xmpp.test")
+        assert "Check that the account exists" in message
+        config.xmpp.password_file.write_text(world.server.password)
+        agent.session.hurry()
+        await agent.session.online.wait()
+        assert sum("refused the password" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_a_wrong_certificate_is_refused(
+    world: World, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server whose certificate comes from an unknown authority is not spoken to, and no password is sent."""
+    (tmp_path / "other").mkdir()
+    certificate(tmp_path / "other", DOMAIN)
+    config = world.config()
+    config = dataclasses.replace(config, xmpp=dataclasses.replace(config.xmpp, ca_file=tmp_path / "other/ca.pem"))
+    async with world.running(config) as agent:
+        message = await said(caplog, "certificate is not accepted for xmpp.test")
+        assert "xmpp.ca_file" in message
+        assert not agent.session.online.is_set()
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    world: World, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A certificate of the right authority for another host's name is not accepted."""
+    imposter = Ejabberd(tmp_path / "imposter")
+    imposter.directory.mkdir()
+    certificate(imposter.directory, "elsewhere.test")
+    imposter.configure()
+    await asyncio.to_thread(imposter.start)
+    try:
+        config = world.config()
+        xmpp = dataclasses.replace(config.xmpp, port=imposter.port, ca_file=imposter.ca_file)
+        async with world.running(dataclasses.replace(config, xmpp=xmpp)):
+            assert "Hostname mismatch" in await said(caplog, "certificate is not accepted")
+    finally:
+        await asyncio.to_thread(imposter.stop)
+
+
+async def test_registration_refused_by_the_server_is_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the server lets this hypervisor register nothing, the log says so, and the hypervisor serves on."""
+    world.server.register("hv9")
+    async with world.agent("hv9"), world.person() as admin:
+        await said(caplog, f"the server refuses an account for {TEST_UUID}")
+        assert (await admin.call("hv9@xmpp.test/hv9", "vm_info"))["vms"][0]["name"] == "test"
+    world.server.api("unregister", user="hv9", host=DOMAIN)
+
+
+async def test_two_agents_of_one_name_do_not_chase_each_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A second session with the same resource takes it; the first says so and does not take it back at once."""
+    async with world.agent() as agent, world.person("hv1", resource="hv1") as second:
+        await said(caplog, "another session took this resource")
+        assert not agent.session.online.is_set()
+        await second.plugin["xep_0199"].send_ping(DOMAIN)
+    assert sessions.PAUSE_AFTER_REFUSAL >= 30
