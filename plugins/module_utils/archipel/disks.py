@@ -50,7 +50,7 @@ DISK = Element(
     ),
 )  # fmt: skip
 
-# The key beside DISK's for the format that a volume has: it says how to make a disk, not what one that is there is to be.
+# A key beside DISK's, for the format that a volume has: a new disk takes it, one that is there is not compared with it.
 FOUND: t.Final = "found format"
 _MEDIA = ("cdrom", "floppy")  # devices that may be empty
 _NAMES_OF_BUS = {"virtio": "vd", "ide": "hd", "fdc": "fd", "xen": "xvd"}

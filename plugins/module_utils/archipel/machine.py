@@ -225,6 +225,8 @@ class Machine:
             return self.resume(wait=wait, wait_timeout=wait_timeout)
         if old == "pmsuspended":
             return self._change("wake up", lambda: self.domain.pMWakeup(), old, RUNNING, wait, wait_timeout)
+        if old in ("crashed", "shutdown"):
+            raise Conflict(f"{self.name} is {old} and not off yet; destroy it first.")
         return self._change("start", self.domain.create, old, RUNNING, wait, wait_timeout)
 
     def start_paused(self, *, wait: bool, wait_timeout: float) -> Result:
@@ -244,12 +246,14 @@ class Machine:
     def shutdown(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Ask the machine to shut down, by ACPI or its guest agent."""
         old = self.status[0]
-        if old not in ACTIVE:
-            return self._unchanged(f"{self.name} is off already.")
         if old == "paused":
             raise Conflict(
                 f"{self.name} is paused and cannot hear the request to shut down; resume it first, or destroy it."
             )
+        if old == "crashed":
+            raise Conflict(f"{self.name} has crashed and cannot hear the request to shut down; destroy it.")
+        if old not in ACTIVE:
+            return self._unchanged(f"{self.name} is off already.")
         try:
             return self._change("shut down", self.domain.shutdown, old, ("shutoff",), wait, wait_timeout)
         except WaitTimeout as error:
