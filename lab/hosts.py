@@ -15,6 +15,7 @@ import typing as t
 
 from . import base, indexes, network
 from .container import Container, Overlay, unmount
+from .layers import LAYERS
 from .plan import DOMAIN, HOSTS, Host, Lab
 from .steps import LabError, run
 
@@ -63,10 +64,7 @@ def _disk(lab: Lab, host: Host) -> Overlay:
     record = _directory(lab, host) / "lower"
     if record.exists():
         return Overlay(_directory(lab, host), tuple(map(pathlib.Path, record.read_text().split())))
-    lower: tuple[pathlib.Path, ...] = (base.base(lab),)
-    if host.layer:
-        made = base.layer(lab, host.layer)
-        lower = (made.upper, *made.lower)
+    lower = LAYERS[host.layer].lower(lab) if host.layer else (base.directory(lab),)
     return Overlay(_directory(lab, host), lower)
 
 
@@ -91,6 +89,7 @@ def is_running(lab: Lab, host: Host) -> bool:
 def start(lab: Lab, host: Host) -> None:
     """Start it; ``await_ready`` waits for it."""
     if is_running(lab, host):
+        network.attach(lab, interface(lab, host))
         return
     disk = _disk(lab, host)
     disk.mount()

@@ -13,8 +13,9 @@ import pathlib
 import shutil
 import typing as t
 
-from . import base, hosts, network, preflight
+from . import base, hosts, layers, network, preflight
 from .environment import write_inventory
+from .layers import LAYERS
 from .plan import HOSTS, Host, Lab
 from .steps import LabError, step, together
 
@@ -37,13 +38,13 @@ def locked(lab: Lab) -> t.Iterator[None]:
 def prepare(lab: Lab, wanted: t.Sequence[Host], also: dict[str, t.Callable[[], object]] | None = None) -> None:
     """What hosts stand on, made where it is missing; ``also`` is other work that can be done beside the layers."""
     preflight.install(lab)
-    if not base.base(lab).exists():
+    if not base.directory(lab).exists():
         with step(f"base system: Debian {lab.suite}"):
-            base.make_base(lab)
+            base.make(lab)
     works: dict[str, t.Callable[[], object]] = {
-        f"packages of {name}": functools.partial(base.make_layer, lab, name)
+        f"packages of {name}": functools.partial(layers.make, lab, LAYERS[name])
         for name in sorted({"proxy", *(h.layer for h in wanted if h.layer)})
-        if not base.layer(lab, name).directory.exists()
+        if not LAYERS[name].disk(lab).directory.exists()
     }
     together("on top of it, at the same time", {**works, **(also or {})})
 

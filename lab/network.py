@@ -14,8 +14,9 @@ import socket
 import time
 import typing as t
 
-from . import base, indexes
+from . import indexes
 from .container import Container, Overlay, unmount
+from .layers import LAYERS
 from .plan import Lab
 from .steps import LabError, run
 
@@ -42,7 +43,7 @@ shutdown_lifetime 1 seconds
 
 def pip_wheel(lab: Lab) -> pathlib.Path:
     """The hosts' pip, for whoever wants to ask it something."""
-    return next((base.layer(lab, "proxy").upper / "usr/share/python-wheels").glob("pip-*.whl"))
+    return next((LAYERS["proxy"].disk(lab).upper / "usr/share/python-wheels").glob("pip-*.whl"))
 
 
 def _link_exists(name: str) -> bool:
@@ -63,8 +64,7 @@ def up(lab: Lab) -> None:
     container = _proxy(lab)
     if container.running:
         return
-    made = base.layer(lab, "proxy")
-    Overlay(container.root.parent, (made.upper, *made.lower)).mount()
+    Overlay(container.root.parent, LAYERS["proxy"].lower(lab)).mount()
     (lab.cache / "squid").mkdir(mode=0o777, exist_ok=True)
     (lab.cache / "squid").chmod(0o777)
     names = " ".join(sorted(indexes.names(lab.suite, pip_wheel(lab))))
@@ -99,9 +99,19 @@ def is_plugged(interface: str) -> bool:
     return bool(int(flags, 16) & 1)
 
 
+def attach(lab: Lab, interface: str) -> None:
+    """Put a host's cable into the bridge, where somebody took it out."""
+    if not pathlib.Path("/sys/class/net", lab.bridge, "brif", interface).exists():
+        run("ip", "link", "set", interface, "master", lab.bridge)
+
+
 def delete_link(interface: str) -> None:
-    if _link_exists(interface):
+    """Delete it, unless it goes by itself: the kernel takes it away some time after its host."""
+    try:
         run("ip", "link", "delete", interface)
+    except LabError:
+        if _link_exists(interface):
+            raise
 
 
 def await_port(address: str, port: int, *, seconds: float, otherwise: str) -> None:

@@ -19,7 +19,7 @@ XMPP_DOMAIN: t.Final = "xmpp.lab"
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A host that the lab knows how to make. ``layer`` names the packages it finds installed (see ``base.LAYERS``);
+    """A host that the lab knows how to make. ``layer`` names the packages it finds installed (see ``layers.LAYERS``);
     without one it is a bare Debian."""
 
     name: str

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from lab import base, hosts, lifecycle, network
+from lab import hosts, layers, lifecycle, network
 from lab.plan import Lab, host
 from lab.steps import LabError, run
 
@@ -65,9 +65,9 @@ def test_a_host_without_its_cable_is_out_of_reach_until_it_is_plugged_in(lab: La
 
 
 def test_what_a_layer_has_is_what_the_role_installs() -> None:
-    assert "ejabberd" in base.listed("ejabberd", "ejabberd_packages")
+    assert "ejabberd" in layers.listed("ejabberd", "ejabberd_packages")
     with pytest.raises(LabError, match="no list ejabberd_nothing"):
-        base.listed("ejabberd", "ejabberd_nothing")
+        layers.listed("ejabberd", "ejabberd_nothing")
 
 
 def test_nothing_is_left_behind(lab: Lab) -> None:
