@@ -21,6 +21,8 @@ _UUID: t.Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGN
 
 # What an agent may need beyond the time that the task gives to the action itself.
 _ANSWER: t.Final = 60.0
+# Machines in one answer: with 5 kB for each it is still smaller than the server's max_stanza_size.
+_PAGE: t.Final = 200
 
 
 def contact(client: Client, hypervisor: str, machine: str | None) -> str:
@@ -58,11 +60,26 @@ class HypervisorAction(PlatformAction):
         arguments = arguments_of(self.declared, parameters, check=self._task.check_mode)
         # A module would refuse here too, in the same words and before anything is asked.
         self.declared.bind(arguments)
-        answer = client.run(
-            client.account.hypervisor(hypervisor),
-            self.declared.name,
-            arguments,
-            timeout=parameters.get("wait_timeout", 0) + _ANSWER,
-            progress=self.show_progress,
-        )
-        return harmless(answer)
+
+        def ask(**page: t.Any) -> dict[str, t.Any]:
+            return client.run(
+                client.account.hypervisor(hypervisor),
+                self.declared.name,
+                {**arguments, **page},
+                timeout=parameters.get("wait_timeout", 0) + _ANSWER,
+                progress=self.show_progress,
+            )
+
+        in_pages = any(argument.name == "after" for argument in self.declared.arguments)
+        return harmless(_all_pages(ask, arguments.get("limit")) if in_pages else ask())
+
+
+def _all_pages(ask: t.Callable[..., dict[str, t.Any]], limit: int | None) -> dict[str, t.Any]:
+    """One answer of as many as it takes to tell of ``limit`` machines, or of all."""
+    answer = ask(limit=_PAGE if limit is None else min(_PAGE, limit))
+    vms = answer["vms"]
+    while answer["next"] and len(vms) != limit:
+        left = _PAGE if limit is None else limit - len(vms)
+        answer = ask(limit=min(_PAGE, left), after=answer["next"])
+        vms += answer["vms"]
+    return {**answer, "vms": vms}
