@@ -107,7 +107,7 @@ class Attribute:
             # libvirt keeps neither carriage returns nor, to us, the ends of a text.
             old, new = (old or "").strip(), new.replace("\r\n", "\n").strip()
             return old.lower() == new.lower() if self.folded else old == new
-        return old == new
+        return (old or []) == new if self.type is list else old == new
 
 
 @dataclasses.dataclass(frozen=True)

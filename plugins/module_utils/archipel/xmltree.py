@@ -10,6 +10,7 @@ an element is there) or ``.`` (the element itself); the prefix ``archipel:`` sta
 from __future__ import annotations
 
 import copy
+import functools
 import re
 import typing as t
 
@@ -67,7 +68,8 @@ def _parser(**options: t.Any) -> t.Any:
 
 def element(tag: str, **attributes: str) -> t.Any:
     """A new element, ``archipel:`` names in our namespace."""
-    return etree.Element(_clark(tag), attributes, nsmap={PREFIX: NAMESPACE} if tag.startswith(PREFIX + ":") else None)
+    tag = _clark(tag)
+    return etree.Element(tag, attributes, nsmap={PREFIX: NAMESPACE} if tag.startswith("{") else None)
 
 
 def serialise(node: t.Any) -> str:
@@ -87,7 +89,7 @@ def read(node: t.Any, path: str) -> str | None:
     """What stands at a path, as text; for ``?`` ``""`` if it is there. None where nothing is."""
     steps, leaf = _split(path)
     for step in steps:
-        node = node.find(_clark(step))
+        node = next(node.iterchildren(step), None)
         if node is None:
             return None
     if leaf is None:
@@ -98,14 +100,14 @@ def read(node: t.Any, path: str) -> str | None:
 def read_all(node: t.Any, path: str) -> list[str]:
     """The attribute at the end of a path, of every element there."""
     steps, leaf = _split(path)
-    return [found.get(leaf) for found in node.findall("/".join(map(_clark, steps))) if found.get(leaf) is not None]
+    return [found.get(leaf) for found in node.findall("/".join(steps)) if found.get(leaf) is not None]
 
 
 def write(node: t.Any, path: str, value: str | None) -> t.Any:
     """Put a value at a path, making what is missing; None takes it away. The element that holds it."""
     steps, leaf = _split(path)
     for step in steps:
-        child = node.find(_clark(step))
+        child = next(node.iterchildren(step), None)
         if child is None:
             if value is None:
                 return None
@@ -126,26 +128,26 @@ def write(node: t.Any, path: str, value: str | None) -> t.Any:
 
 def write_all(node: t.Any, path: str, values: t.Sequence[str]) -> None:
     """One element per value, in place of those that were there."""
-    steps, leaf = _split(path)
-    parent = node
-    for step in steps[:-1]:
-        parent = write(parent, f"{step}?", "")
-    for old in parent.findall(_clark(steps[-1])):
+    place, _slash, name = path.rpartition("/@")
+    holder, _slash, tag = place.rpartition("/")
+    parent = write(node, f"{holder}?", "") if holder else node
+    for old in list(parent.iterchildren(_clark(tag))):
         parent.remove(old)
     for value in values:
-        parent.append(element(steps[-1], **{t.cast(str, leaf): value}))
+        parent.append(element(tag, **{name: value}))
 
 
-def _split(path: str) -> tuple[list[str], str | None]:
-    """``a/b/@c`` is ``[a, b], c``; ``a/b`` is ``[a, b], None``; ``a/b?`` is ``[a, b], ?``."""
-    if path == ".":
-        return [], None
+@functools.cache
+def _split(path: str) -> tuple[tuple[str, ...], str | None]:
+    """``a/b/@c`` is ``(a, b), c``; ``a/b`` is ``(a, b), None``; ``a/b?`` is ``(a, b), ?``. Steps in Clark notation."""
     *steps, last = path.split("/")
+    leaf = None
     if last.startswith("@"):
-        return steps, last[1:]
-    if last.endswith("?"):
-        return [*steps, last[:-1]], "?"
-    return [*steps, last], None
+        leaf = last[1:]
+    elif path != ".":
+        leaf = "?" if last.endswith("?") else None
+        steps.append(last.rstrip("?"))
+    return tuple(map(_clark, steps)), leaf
 
 
 def _clark(step: str) -> str:

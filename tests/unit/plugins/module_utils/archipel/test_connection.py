@@ -188,7 +188,7 @@ def test_closing_ends_a_wait(connection: Connection) -> None:
 def daemon() -> t.Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A libvirtd of a user's session, which touches nothing of the system's, and the URI of the test driver in it."""
     identity: dict[str, t.Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+    with tempfile.TemporaryDirectory() as home:
         os.chown(home, identity.get("user", -1), -1)
         places = dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), home)
         process = subprocess.Popen(

@@ -180,6 +180,12 @@ def test_what_is_there_is_no_change(defined: t.Any, wanted: dict[str, t.Any]) ->
     assert xmltree.serialise(defined) == before
 
 
+def test_a_list_is_emptied_by_an_empty_one(defined: t.Any) -> None:
+    """And where there is none, an empty list is no difference."""
+    assert apply(defined, boot={"devices": []}) == [("boot.devices", ["hd", "network"], [])]
+    assert apply(defined, boot={"devices": []}) == []
+
+
 def test_more_cpus_are_there_at_once(defined: t.Any) -> None:
     """The number that is online follows the number that there can be."""
     xmltree.write(defined, "vcpu/@current", "1")

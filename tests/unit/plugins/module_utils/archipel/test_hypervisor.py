@@ -118,7 +118,7 @@ def test_machines_that_go_and_come_are_no_error(run: Run, vm: Run, hypervisor: H
     thread = threading.Thread(target=come_and_go)
     thread.start()
     try:
-        for _ in range(200):
+        for _ in range(50):
             assert named(run("vm_info")) >= ALL - {"transient"}
             assert run("hypervisor_info")["hypervisor"]["machines"]["total"] in (5, 6)
             assert not run("vm_import", name="*", state="absent")["changed"]
