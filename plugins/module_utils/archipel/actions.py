@@ -31,6 +31,7 @@ _DECLARATION = "__archipel_action__"
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("0", "false", "no", "off"))
 _LARGEST = (1 << 63) - 1
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # C ends at the one, UTF-8 has no others
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
 
@@ -136,6 +137,8 @@ class Argument:
             fits = fits and -_LARGEST <= value <= _LARGEST
         if not fits:
             raise InvalidArgument(f"{where}: {str(value)[:80]!r} is not of type {_NAMES[wanted]}.")
+        if wanted is str and _NO_TEXT.search(value):
+            raise InvalidArgument(f"{where}: {value[:80]!r} has characters that no text has.")
         return wanted(value) if wanted is float else value
 
 

@@ -108,6 +108,9 @@ class Definition:
             raise InvalidDefinition("boot.devices and boot_order give two orders; use one of them.")
         if "\n" in values.get("metadata", {}).get("title", "").strip():
             raise InvalidDefinition("metadata.title: a title is one line.")
+        for key in ("kernel", "initrd"):
+            if values.get("boot", {}).get(key, "/")[:1] not in ("", "/"):
+                raise InvalidDefinition(f"boot.{key}: {values['boot'][key]!r} must be absolute.")
         for i, disk in enumerate(values.get("disks", ())):
             disks.check(disk, f"disks[{i}]")
         for i, interface in enumerate(values.get("networks", ())):

@@ -177,6 +177,8 @@ def test_a_type_that_binds_itself_hears_where_it_stands(take: Action) -> None:
     [
         ("text", 1, "text: '1' is not of type str"),
         ("text", None, "text: a value is needed"),
+        ("text", "a\x00b", "has characters that no text has"),
+        ("words", ["a\ud800b"], r"words\[0\]: .* has characters that no text has"),
         ("number", True, "number: 'True' is not of type int"),
         ("number", 1.0, "is not of type int"),
         ("number", "1", "is not of type int"),
