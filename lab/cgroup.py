@@ -75,8 +75,8 @@ class Cgroup:
     def remove(self) -> None:
         """Remove it where it is empty, and the lab's own parent with the last of them."""
         for top in self.directories:
-            for directory, _, _ in os.walk(top, topdown=False):
-                os.rmdir(directory)
+            for found in os.walk(top, topdown=False):
+                os.rmdir(found[0])
             # Not empty while there are others.
             with contextlib.suppress(OSError):
                 top.parent.rmdir()

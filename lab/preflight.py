@@ -37,7 +37,8 @@ def check(lab: Lab) -> None:
     release = pathlib.Path("/etc/os-release")
     if "\nID=debian\n" not in f"\n{release.read_text() if release.exists() else ''}\n":
         raise LabError(f"This is not Debian, and hosts are made with Debian's tools. {_ELSEWHERE}")
-    if subprocess.run(["unshare", "--mount", "--pid", "--net", "--fork", "true"], capture_output=True).returncode:
+    namespaces = ["unshare", "--mount", "--pid", "--net", "--fork", "true"]
+    if subprocess.run(namespaces, check=False, capture_output=True).returncode:
         raise LabError(
             "This machine does not let root make namespaces; it is probably a container itself. Use a virtual "
             f"machine, or start the container privileged. {_ELSEWHERE}"
@@ -55,7 +56,8 @@ def _check_overlay(lab: Lab) -> None:
         for directory in (lower, upper, work, root):
             directory.mkdir()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-        if subprocess.run(["mount", "-t", "overlay", "check", "-o", options, root], capture_output=True).returncode:
+        mount = ["mount", "-t", "overlay", "check", "-o", options, root]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
             raise LabError(
                 f"No overlay can be mounted in {lab.directory}: the kernel lacks overlayfs, or that directory is on "
                 f"one itself. In the latter case point XDG_CACHE_HOME to a directory on a disk. {_ELSEWHERE}"
@@ -67,6 +69,7 @@ def install(lab: Lab) -> None:
     """Install what is missing to make hosts, and say what it is."""
     missing = [package for command, package in _PACKAGES.items() if not shutil.which(command)]
     if not missing:
+        print("  nothing needs to be installed on this machine")
         return
     with step(f"installing on this machine: {' '.join(missing)}"):
         log = lab.logs / "apt.log"

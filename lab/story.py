@@ -129,7 +129,7 @@ class Story:
         before = self.count()
         self.playbook("migration")
         after = self.count()
-        contact, _ = self.answer()
+        contact = self.answer()[0]
         return Migration(before, after, contact)
 
     def foreign(self) -> None:

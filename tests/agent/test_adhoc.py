@@ -114,7 +114,7 @@ async def test_a_session_belongs_to_who_began_it(world: World) -> None:
 async def test_nobody_opens_forms_without_end(world: World) -> None:
     """The number of open forms of one JID is bounded."""
     async with world.agent(), world.person() as admin:
-        for _ in range(16):
+        for _attempt in range(16):
             await Conversation(admin, HV1, "vm").step("execute")
         with pytest.raises(IqError, match="service-unavailable"):
             await Conversation(admin, HV1, "vm").step("execute")

@@ -45,7 +45,7 @@ def markdown(table: Table) -> str:
         ]
         for name, spread, ratios in table.rows
     ]
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -159,7 +159,8 @@ def _same_attribute(given: t.Any, current: t.Any, key: str) -> bool:
 def _same(old: str | None, new: str) -> bool:
     if old is None or old == new:
         return old is not None
-    return _number(new) == _number(old) is not None or (":" in new and old.lower() == new.lower())
+    number = _number(old)
+    return (number is not None and number == _number(new)) or (":" in new and old.lower() == new.lower())
 
 
 def _number(text: str) -> int | None:

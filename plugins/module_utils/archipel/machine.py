@@ -224,7 +224,7 @@ class Machine:
         if old == "paused":
             return self.resume(wait=wait, wait_timeout=wait_timeout)
         if old == "pmsuspended":
-            return self._change("wake up", lambda: self.domain.pMWakeup(), old, RUNNING, wait, wait_timeout)
+            return self._change("wake up", self.domain.pMWakeup, old, RUNNING, wait, wait_timeout)
         if old in ("crashed", "shutdown"):
             raise Conflict(f"{self.name} is {old} and not off yet; destroy it first.")
         return self._change("start", self.domain.create, old, RUNNING, wait, wait_timeout)
