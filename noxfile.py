@@ -228,7 +228,7 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=FLOOR, tags=["test"])
 def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
-    packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "profanity")
+    packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "profanity", "tmux")
     group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
     pytest(session, "tests/agent")
 

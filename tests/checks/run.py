@@ -54,9 +54,9 @@ def run(name: str) -> Part:
         return Part(name, seconds, succeeded, int(succeeded), int(not succeeded), 0)
     suite = ElementTree.parse(results).getroot()[0]
     total, failures, errors, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
-    # A session can also fail around its tests: that is one more.
+    # A session can also fail around its tests, that is one more. A test that was left out has not passed.
     failed = failures + errors + int(not succeeded and not failures + errors)
-    return Part(name, seconds, succeeded, total - failures - errors - skipped, failed, skipped)
+    return Part(name, seconds, succeeded and not skipped, total - failures - errors - skipped, failed, skipped)
 
 
 def main() -> int:
