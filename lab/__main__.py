@@ -79,7 +79,8 @@ def _to_running(lab: Lab, one: Host, options: argparse.Namespace) -> None:
     if not hosts.is_running(lab, one):
         raise LabError(f"{one.name} does not run.")
     if options.command == "exec":
-        command = hosts.ssh(lab, one, *options.words)
+        terminal = ("-t",) if sys.stdin.isatty() else ()
+        command = hosts.ssh(lab, one, *options.words, options=terminal)
         os.execvp(command[0], command)
     with lifecycle.locked(lab):
         if options.command == "stop":

@@ -174,6 +174,6 @@ def discard(lab: Lab, host: Host) -> None:
     shutil.rmtree(_directory(lab, host), ignore_errors=True)
 
 
-def ssh(lab: Lab, host: Host, *command: str) -> list[str | os.PathLike[str]]:
+def ssh(lab: Lab, host: Host, *command: str, options: t.Sequence[str] = ()) -> list[str | os.PathLike[str]]:
     """The words of a command that runs the given one on the host."""
-    return ["ssh", "-F", lab.ssh_config, host.name, *command]
+    return ["ssh", "-F", lab.ssh_config, *options, host.name, *command]

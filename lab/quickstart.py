@@ -12,31 +12,31 @@ import textwrap
 import time
 import typing as t
 
-from . import guest, lifecycle, preflight
+from . import guest, hosts, lifecycle, preflight
 from .environment import write_environment
 from .plan import STANDARD, Lab, host
 from .steps import LabError, step
 from .story import SITE, Story
 
 _NEXT: t.Final = """
-What to try next, after
+What to try next, after   . {environment}
 
-    . {environment}
+  python -m lab.talk web1 help                   what web1 understands: pause, resume, shutdown, start ...
+  python -m lab.talk web1 migrate to hv1         the way back
+  python -m lab.talk hv2 list                    a hypervisor is a contact too
+  python -m lab.talk web1 --command info         an ad-hoc command, as any Jabber client runs it
+  ansible-inventory -i lab/archipel.yml --list   the platform as an inventory
+  ansible-playbook {site}
+                                                 again, and nothing changes
+  ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=shutdown"
+  ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=running memory=192"
+  curl http://{web1}/count                web1's page
+  python -m lab exec hv2 virsh console web1      its serial console; Ctrl-] leaves it
+  python -m lab crash hv1                        a power cut; `python -m lab start hv1` ends it
 
-    python -m lab.talk web1 help                      what web1 understands
-    python -m lab.talk web1 pause                     and resume, shutdown, start
-    python -m lab.talk hv2 list                       the machines of hv2
-    python -m lab.talk web1 --command info            an ad-hoc command
-    ansible-inventory -i lab/archipel.yml --list      the platform as an inventory
-    ansible-playbook {site}   again, and nothing changes
-    ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=shutdown"
-    ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=running memory=192"
-    curl http://{web1}/count                       web1's page
-    python -m lab exec hv2 virsh console web1         its serial console (Ctrl-] leaves)
-    python -m lab crash hv1                           a power cut; start hv1 brings it back
-
-With any Jabber client: admin@xmpp.lab at {server}, its password is in {password}.
-The logs are in {logs}; `make quickstart-down` removes all hosts.
+With a Jabber client: admin@xmpp.lab at {server}, with the password and the certificate authority in
+{platform}
+Logs are in {logs}. `make quickstart-down` removes it all.
 """
 
 
@@ -45,34 +45,40 @@ def up(lab: Lab) -> None:
     began = time.monotonic()
     story = Story(lab)
     wanted = [host(name) for name in STANDARD]
+    preflight.check(lab)
     _title("Hosts")
+    if any(hosts.is_running(lab, one) for one in wanted):
+        lifecycle.down(lab)
     with lifecycle.locked(lab):
-        preflight.check(lab)
         lifecycle.prepare(lab, wanted, {"a tiny Linux for machines": lambda: guest.make(lab)})
         lifecycle.start(lab, wanted)
     _title("Platform")
     with _step(story, f"{SITE}: ejabberd, libvirt, agents"):
         changes = story.site()
-    _tell("changed", ", ".join(f"{name} {count}" for name, count in changes.items()))
+    _tell("changes", ", ".join(f"{count} on {name}" for name, count in changes.items()))
     _title("Machine")
     with _step(story, "archipel.orchestrator.vm defines and starts web1 on hv1"):
         story.machine()
-    with _step(story, "a chat message to web1: how are you"):
+    with _step(story, "a chat message to it"):
         contact, answer = story.answer()
-    _tell(contact, answer)
-    with _step(story, "an ad-hoc command of web1: state"):
+    _tell("you", "how are you")
+    _tell("web1", answer)
+    with _step(story, "its ad-hoc command state"):
         state = story.state()
-    _tell("web1", ", ".join(f"{label} {value}" for label, value in state.items()))
+    _tell("form", ", ".join(f"{label}: {value}" for label, value in state.items()))
     with _step(story, "archipel.orchestrator.vm_migrate moves it to hv2, live, with its disk"):
         moved = story.migration()
-    _tell("web1", f"its page went on from {moved.count_before} to {moved.count_after}; it answers as {moved.contact}")
+    _tell("page", f"counted on from {moved.count_before} to {moved.count_after}")
+    _tell("contact", f"was {contact}")
+    _tell("", f"is  {moved.contact}")
     with _step(story, "virsh makes foreign1 on hv1, archipel.orchestrator.vm_import adopts it"):
         story.foreign()
         adopted = story.adoption()
-    _tell(adopted.contact, adopted.answer)
+    _tell("you", "how are you")
+    _tell("foreign1", adopted.answer)
     with _step(story, "ansible-inventory over XMPP"):
         graph = story.graph()
-    print(textwrap.indent(graph, "      "))
+    print(textwrap.indent(graph, " " * 6))
     print(f"Done in {time.monotonic() - began:.0f} s.")
     print(
         _NEXT.format(
@@ -80,7 +86,7 @@ def up(lab: Lab) -> None:
             site=SITE,
             web1=lab.web1,
             server=lab.address(wanted[0]),
-            password=lab.platform / "admin.password",
+            platform=lab.platform,
             logs=lab.logs,
         )
     )
@@ -97,7 +103,7 @@ def _title(text: str) -> None:
 
 
 def _tell(who: str, what: str) -> None:
-    print(textwrap.indent(f"{who}: {what}", "      "))
+    print(f"      {who:9} {what}")
 
 
 def main() -> int:
@@ -112,7 +118,7 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. `make quickstart` goes on from here, `make quickstart-down` cleans up.", file=sys.stderr)
+        print("\nStopped. `make quickstart` begins anew, `make quickstart-down` cleans up.", file=sys.stderr)
         return 130
     return 0
 

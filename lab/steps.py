@@ -15,7 +15,7 @@ import sys
 import time
 import typing as t
 
-_WIDTH: t.Final = 72
+_WIDTH: t.Final = 80
 _TAIL: t.Final = 20
 _LONGEST: t.Final = 600
 

@@ -93,12 +93,19 @@ class Person(slixmpp.ClientXMPP):
             self.del_event_handler("message", answers.put)
 
     async def command(self, contact: slixmpp.JID, node: str) -> dict[str, str]:
-        """The result form of a command without arguments, label or name to value."""
+        """The result form of a command, label or name to value. A form that it asks for is sent as it came."""
+        commands = self.plugin["xep_0050"]
         try:
-            answer = await self.plugin["xep_0050"].send_command(contact, node, timeout=_PATIENCE)
+            answer = await commands.send_command(contact, node, timeout=_PATIENCE)
+            if answer["command"]["status"] == "executing":
+                form, session = answer["command"]["form"], answer["command"]["sessionid"]
+                form["type"] = "submit"
+                answer = await commands.send_command(
+                    contact, node, action="complete", payload=form, sessionid=session, timeout=_PATIENCE
+                )
         except IqError as failure:
             raise LabError(
-                f"{contact} answers to {node}: {failure.iq['error']['text'] or failure.condition}."
+                f"{contact} answers to {node}: {failure.iq["error"]["text"] or failure.condition}"
             ) from None
         fields = answer["command"]["form"].get_fields()
         return {field["label"] or name: str(field.get_value()) for name, field in fields.items() if name != "FORM_TYPE"}
