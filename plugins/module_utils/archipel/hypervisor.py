@@ -22,6 +22,7 @@ from .machine import WAIT_TIMEOUT, AddressSource, Condition, Machine, Result, Ti
 
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255
+_PATTERN: t.Final = frozenset("*?[")  # what makes a name a pattern
 
 Name = t.Annotated[t.Optional[str], "Name of the machine."]
 Uuid = t.Annotated[t.Optional[str], "UUID of the machine."]
@@ -197,7 +198,7 @@ class Hypervisor:
         patterns = None if name is None and names is None else [*(names or ()), *([name] if name else ())]
         vms: list[Result] = []
         following = None
-        for machine, condition in self._survey():
+        for machine, condition in self._candidates(name, names, wanted):
             if machine.uuid <= begin or wanted not in (None, machine.uuid):
                 continue
             if patterns is not None and not any(_fits(machine.name, pattern) for pattern in patterns):
@@ -211,6 +212,23 @@ class Hypervisor:
             with contextlib.suppress(NotFound):
                 vms.append(machine.describe(addresses=addresses, condition=condition))
         return {"changed": False, "vms": vms, "next": following}
+
+    def _candidates(
+        self, name: str | None, names: list[str] | None, uuid: str | None
+    ) -> list[tuple[Machine, Condition]]:
+        """The one machine that is meant, looked up, or every machine, to be selected from."""
+        handle = self.connection.handle
+        if uuid is not None:
+            domain = self._lookup(handle.lookupByUUIDString, uuid)
+        elif name is not None and names is None and not _PATTERN & set(name):
+            domain = self._lookup(handle.lookupByName, name)
+        else:
+            return self._survey()
+        with contextlib.suppress(NotFound):
+            if domain is not None:
+                machine = Machine(self, domain)
+                return [(machine, machine.condition)]
+        return []
 
     def _survey(self) -> list[tuple[Machine, Condition]]:
         """Every machine with its condition, by UUID; three calls, whatever their number."""
@@ -269,7 +287,7 @@ class Hypervisor:
             for machine in sorted(machines, key=lambda m: m.name)
             if (not name or _fits(machine.name, name)) and wanted in (None, machine.uuid)
         ]
-        if not meant and not (name and set(name) & set("*?[")):
+        if not meant and not (name and _PATTERN & set(name)):
             raise NotFound(f"There is no machine {name or uuid!r} on {self.name}.")
         managed = state == "present"
         changes: list[Change] = []

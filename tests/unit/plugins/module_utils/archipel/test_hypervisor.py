@@ -64,6 +64,8 @@ def test_a_machine_is_told_whole(run: Run) -> None:
         ({"state": ["pmsuspended"]}, set()),
         ({"uuid": "AAAAAAAA-0000-4000-8000-000000000002"}, {"off"}),
         ({"uuid": "aaaaaaaa000040008000000000000002", "state": ["running"]}, set()),
+        ({"uuid": "aaaaaaaa-0000-4000-8000-000000000002", "name": "running"}, set()),
+        ({"uuid": "aaaaaaaa-0000-4000-8000-0000000000ff"}, set()),
     ],
 )
 def test_machines_are_selected(run: Run, asked: dict[str, t.Any], found: set[str]) -> None:
