@@ -104,9 +104,8 @@ class Person(slixmpp.ClientXMPP):
                     contact, node, action="complete", payload=form, sessionid=session, timeout=_PATIENCE
                 )
         except IqError as failure:
-            raise LabError(
-                f"{contact} answers to {node}: {failure.iq["error"]["text"] or failure.condition}"
-            ) from None
+            text = failure.iq["error"]["text"] or failure.condition
+            raise LabError(f"{contact} answers to {node}: {text}") from None
         fields = answer["command"]["form"].get_fields()
         return {field["label"] or name: str(field.get_value()) for name, field in fields.items() if name != "FORM_TYPE"}
 
