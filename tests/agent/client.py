@@ -54,6 +54,10 @@ class Client(slixmpp.ClientXMPP):
             self.published.append((items.get("node"), item.get("id"), value))
         self._news.set()
 
+    def events(self, kind: str) -> list[dict[str, t.Any]]:
+        """The events of that type that have been published since this person came."""
+        return [e for node, _id, e in self.published if node == "/archipel/events" and e and e["type"] == kind]
+
     async def until(self, found: t.Callable[[], t.Any], seconds: float = 15) -> t.Any:
         """What ``found`` returns, as soon as it is true; asked again at whatever arrives."""
         async with asyncio.timeout(seconds):

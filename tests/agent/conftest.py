@@ -139,14 +139,18 @@ class World:
         )
         return file
 
-    def start(self, config: Config, *arguments: str) -> subprocess.Popen[str]:
-        """An agent as a process of its own."""
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        """The agent's command."""
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/files")]),
         }
-        command = [sys.executable, "-m", "archipel_agent", "--config", str(self.write(config)), *arguments]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        line = [sys.executable, "-m", "archipel_agent", *arguments]
+        return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def start(self, config: Config) -> subprocess.Popen[str]:
+        """An agent as a process of its own."""
+        return self.command("--config", str(self.write(config)))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ async def test_presence_follows_libvirt(world: World) -> None:
         # Beside the agent, as virsh does it.
         domain = await agent.link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=TEST_UUID).domain)
         await asyncio.to_thread(domain.suspend)
-        await admin.saw(jid, "away", "paused: ")
+        await admin.saw(jid, "away", "paused: user")
         await asyncio.to_thread(domain.resume)
         await admin.saw(jid, "available", "running")
         await asyncio.to_thread(domain.destroy)
@@ -143,9 +143,7 @@ async def test_a_machine_in_two_places_says_so(world: World, libvirtd: Daemon, m
         async with world.agent("hv2"):
             await admin.saw(jid, "dnd", "split brain: I am also on hv2")
             await admin.saw(jid.replace("/hv1", "/hv2"), "dnd", "split brain: I am also on hv1")
-            event = await admin.until(
-                lambda: next((e for _n, _i, e in admin.published if e and e["type"] == "split_brain"), None)
-            )
+            (event, *_) = await admin.until(lambda: admin.events("split_brain"))
             assert (event["uuid"], event["hypervisors"]) == (TEST_UUID, ["hv1", "hv2"])
             before = len(admin.seen)
         await admin.saw(jid, "available", "running", after=before)
@@ -167,18 +165,34 @@ async def test_the_index_is_mended_when_the_agent_comes_back(world: World) -> No
         while TEST_UUID not in await admin.items("/archipel/machines"):
             await asyncio.sleep(0.05)
         agent.database.execute("INSERT INTO published VALUES ('gone'), ('moved')")
-    async with world.person("hv2") as other:
-        for item, hypervisor in (("gone", "hv1"), ("moved", "hv2"), (TEST_UUID, "nobody")):
-            await publish(other, item, {"kind": "machine", "uuid": item, "hypervisor": hypervisor})
+    async with world.person("hv1") as earlier, world.person("hv2") as other:
+        await publish(earlier, "gone", {"hypervisor": "hv1"})
+        await publish(earlier, TEST_UUID, {"hypervisor": "hv1", "state": "wrong"})
+        await publish(other, "moved", {"hypervisor": "hv2"})
     async with world.agent() as agent, world.person() as admin:
-        while (await admin.items("/archipel/machines"))[TEST_UUID]["hypervisor"] != "hv1":
+        while (await admin.items("/archipel/machines"))[TEST_UUID]["state"] != "running":
             await asyncio.sleep(0.05)
         while "gone" in await admin.items("/archipel/machines"):
             await asyncio.sleep(0.05)
         assert (await admin.items("/archipel/machines"))["moved"]["hypervisor"] == "hv2"
 
 
+async def test_the_index_follows_a_machine_to_another_hypervisor(world: World, libvirtd: Daemon) -> None:
+    """The item of a machine is written by where it is now, as soon as the other hypervisor has taken its own back."""
+    async with world.agent("hv1", uri=libvirtd.uri), world.person() as admin:
+        while (await admin.items("/archipel/machines")).get(TEST_UUID, {}).get("hypervisor") != "hv1":
+            await asyncio.sleep(0.05)
+        async with world.agent("hv2", contacts="none"):
+            while "hypervisor:hv2" not in await admin.items("/archipel/machines"):
+                await asyncio.sleep(0.05)
+            await admin.call(HV1, "vm", {"name": "test", "state": "absent", "force": True})
+            while (await admin.items("/archipel/machines")).get(TEST_UUID, {}).get("hypervisor") != "hv2":
+                await asyncio.sleep(0.05)
+
+
 async def publish(person: Client, item: str, payload: object) -> None:
     from archipel_agent.wire import json_element
 
-    await person.plugin["xep_0060"].publish(f"pubsub.{DOMAIN}", "/archipel/machines", item, payload=json_element(payload))
+    await person.plugin["xep_0060"].publish(
+        f"pubsub.{DOMAIN}", "/archipel/machines", item, payload=json_element(payload)
+    )

@@ -59,7 +59,9 @@ def _relay_to(server: Ejabberd):  # type: ignore[no-untyped-def]
     return relay
 
 
-async def test_the_agent_starts_without_libvirt(world: World, libvirtd: Daemon, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_agent_starts_without_libvirt(
+    world: World, libvirtd: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without libvirt the hypervisor is online as dnd, answers that libvirt cannot be reached, and mends itself."""
     await asyncio.to_thread(libvirtd.halt)
     async with world.running(world.config(uri=libvirtd.uri)) as agent, world.person() as admin:

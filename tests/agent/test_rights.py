@@ -16,8 +16,8 @@ HV1 = "hv1@xmpp.test/hv1"
 
 async def refusals(admin: Client) -> list[tuple[str, str, str]]:
     """Who was refused what, and at which door; as soon as there are any since this person came."""
-    await admin.until(lambda: any(event["type"] == "refused" for _node, _id, event in admin.published if event))
-    return [(e["who"], e["action"], e["door"]) for _n, _id, e in admin.published if e and e["type"] == "refused"]
+    await admin.until(lambda: admin.events("refused"))
+    return [(e["who"], e["action"], e["door"]) for e in admin.events("refused")]
 
 
 async def test_a_stranger_sees_no_commands(world: World) -> None:
@@ -85,8 +85,8 @@ async def test_an_event_tells_who_changed_what(world: World) -> None:
         await admin.call(machine, "state")
 
         def changes() -> list[tuple[str, ...]]:
-            told = [e for _node, _id, e in admin.published if e and e["type"] == "changed"]
-            return [(e["action"], e["entity"], e["who"], e["door"], e["outcome"]) for e in told]
+            keys = ("action", "entity", "who", "door", "outcome")
+            return [tuple(event[key] for key in keys) for event in admin.events("changed")]
 
         who = (TEST_UUID, "admin@xmpp.test")
         assert await admin.until(lambda: changes() if len(changes()) == 2 else None) == [

@@ -322,8 +322,7 @@ def _after(event: int, detail: int) -> t.Callable[[MachineState], MachineState |
         if word == "STOPPED" and not old.persistent:
             return None
         if word == "STARTED" and reason == "migrated":
-            return dataclasses.replace(old, state="paused", reason="migration")
-        if word == "SUSPENDED" and reason == "migrated":
+            # It is being received; when it runs here, it is resumed.
             return dataclasses.replace(old, state="paused", reason="migration")
         return dataclasses.replace(old, state=_STATE_AFTER[word], reason=reason)
 
@@ -341,8 +340,14 @@ _STATE_AFTER: t.Final = {
 }
 
 
+# Where the event's word is not the state's.
+_REASON_AFTER: t.Final = {("SUSPENDED", "paused"): "user", ("SUSPENDED", "migrated"): "migration"}
+
+
 @functools.cache
 def _detail(word: str, detail: int) -> str:
+    """The reason that virDomainGetState will give, from the event's detail."""
     prefix = f"VIR_DOMAIN_EVENT_{word}_"
     names = (name for name, value in vars(libvirt).items() if name.startswith(prefix) and value == detail)
-    return next(names, prefix + "UNKNOWN")[len(prefix) :].lower()
+    told = next(names, prefix + "UNKNOWN")[len(prefix) :].lower()
+    return _REASON_AFTER.get((word, told), told)

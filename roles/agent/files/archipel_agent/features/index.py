@@ -16,6 +16,7 @@ import typing as t
 
 from archipel.errors import ArchipelError, NotFound
 from archipel.hypervisor import Hypervisor
+from slixmpp.exceptions import IqError
 
 from .. import __version__
 from ..libvirt_link import Link, MachineState
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 NODE: t.Final = "/archipel/machines"
 PAGE = 100
+LONGEST_PAUSE = 60.0
 # A machine gets its address some time after its start, and libvirt says nothing of it: seconds between looks.
 LOOKS_FOR_ADDRESS: t.Final = (2, 4, 8, 16, 32, 64, 128)
 ADDRESS_SOURCE: t.Final = "lease"
@@ -43,6 +45,8 @@ class Index:
         # What the server has of ours, without `updated`; None until it has been read.
         self._there: dict[str, dict[str, t.Any]] | None = None
         self._looks: dict[str, asyncio.TimerHandle] = {}
+        # Items that another hypervisor still holds: how long we wait before we try again.
+        self._forbidden: dict[str, float] = {}
         link.changed.append(self._changed)
         link.switched.append(self.resync)
 
@@ -127,8 +131,14 @@ class Index:
         there = self._there.get(item)
         if payload is not None and there != payload:
             self._database.execute("INSERT OR IGNORE INTO published VALUES (?)", (item,))
-            await self._pubsub.publish(NODE, item, {**payload, "updated": now()})
+            try:
+                await self._pubsub.publish(NODE, item, {**payload, "updated": now()})
+            except IqError as error:
+                if error.condition != "forbidden" or not await self._is_of_another(item):
+                    raise
+                return
             self._there[item] = payload
+            self._forbidden.pop(item, None)
         elif payload is None:
             # The item may be another hypervisor's by now.
             current = (await self._pubsub.items(NODE, [item])).get(item)
@@ -136,6 +146,22 @@ class Index:
                 await self._pubsub.retract(NODE, item)
             self._there.pop(item, None)
             self._database.execute("DELETE FROM published WHERE item = ?", (item,))
+
+    async def _is_of_another(self, item: str) -> bool:
+        """Whether another hypervisor wrote the item. ejabberd lets only the author of an item, or the node's owner,
+        write it again; after a migration the source retracts it, so we try again a little later."""
+        current = (await self._pubsub.items(NODE, [item])).get(item)
+        if current is None or current.get("hypervisor") in (None, self._link.name):
+            return False
+        pause = self._forbidden.get(item, 0.125) * 2
+        self._forbidden[item] = min(pause, LONGEST_PAUSE)
+        if pause > LONGEST_PAUSE:
+            log.warning(
+                "the index says that %s is on %s, which does not take it back. If that hypervisor is gone, retract the"
+                " item of %s as the node's owner.", item, current["hypervisor"], NODE,
+            )  # fmt: skip
+        asyncio.get_running_loop().call_later(self._forbidden[item], self._mark, item)
+        return True
 
 
 def _pages(items: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each declared action is exercised over every door; one that is declared and not in the table here is a failure."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from archipel.actions import Action
+from archipel_agent import hypervisor_entity, machine_entity
+from archipel_agent.doors.chat import match
+from archipel_agent.features.jobs import Jobs
+from archipel_agent.features.peers import Peers
+from client import COMMANDS, Client, error_of
+from conftest import TEST_UUID, World, contact_of
+from slixmpp.exceptions import IqError
+from slixmpp.xmlstream import ET
+
+HV1 = "hv1@xmpp.test/hv1"
+DATA = "jabber:x:data"
+
+# What is asked, in an order in which each has something to do, and what comes of it: a key of the result, or the code
+# of the failure that the test driver, which cannot migrate, leads to.
+MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
+    "state": ({}, "state"),
+    "info": ({"addresses": "none"}, "vm"),
+    "xml": ({"inactive": True}, "xml"),
+    "pause": ({}, "state"),
+    "resume": ({"wait_timeout": 20}, "state"),
+    "destroy": ({"wait": True}, "state"),
+    "start": ({}, "state"),
+    "reboot": ({}, "state"),
+    "shutdown": ({"wait_timeout": 20}, "state"),
+    "migrate": ({"destination": "hv1"}, "job"),
+}
+HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
+    "hypervisor_info": ({}, "hypervisor"),
+    "vm_info": ({"names": ["te*", "none"], "limit": 5}, "vms"),
+    "vm": ({"name": "test", "state": "running", "definition": {}}, "changed"),
+    "vm_import": ({"name": "*", "check": True}, "vms"),
+    "vm_migrate": ({"name": "test", "destination": "hv1"}, "job"),
+    "job": ({"id": "nosuch"}, "not_found"),
+    "destination": ({"name": "test"}, "uri"),
+    "handover": ({"uuid": TEST_UUID}, "conflict"),
+}
+BETWEEN_HYPERVISORS: t.Final = {"destination", "handover"}
+
+
+def declared(kind: str) -> dict[str, Action]:
+    """All that is declared for contacts of this kind."""
+    if kind == "machine":
+        return dict(machine_entity.ACTIONS)
+    features = (hypervisor_entity.actions_of(feature, "hypervisor") for feature in (Jobs, Peers))
+    return {name: a for actions in (hypervisor_entity.ACTIONS, *features) for name, a in actions.items()}
+
+
+@pytest.mark.parametrize(("kind", "table"), [("machine", MACHINE), ("hypervisor", HYPERVISOR)])
+def test_the_tables_are_complete(kind: str, table: t.Mapping[str, t.Any]) -> None:
+    """No action is declared without being exercised below."""
+    assert set(table) == set(declared(kind))
+
+
+async def outcome(asked: t.Awaitable[dict[str, t.Any]]) -> t.Collection[str]:
+    try:
+        return (await asked).keys()
+    except IqError as failure:
+        return {error_of(failure)["code"]}
+
+
+async def reset(person: Client) -> None:
+    await person.call(HV1, "vm", {"name": "test", "state": "running"})
+
+
+@pytest.mark.parametrize("door", ["program", "form"])
+async def test_every_action_as_a_command(world: World, door: str) -> None:
+    """Each action answers a program's data and a person's form, and comes to the same."""
+    ask = Client.call if door == "program" else as_form
+    async with world.agent() as agent, world.person() as admin, world.person("hv2", resource="hv2") as peer:
+        jid = await contact_of(agent)
+        for contact, table in ((jid, MACHINE), (HV1, HYPERVISOR)):
+            await reset(admin)
+            for name, (arguments, expected) in table.items():
+                who = peer if name in BETWEEN_HYPERVISORS else admin
+                assert expected in await outcome(ask(who, contact, name, arguments)), name
+
+
+async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Fill the form of an action in, the values as text, and return what the result's form tells."""
+    answer = await person.command(jid, node)
+    if answer.get("status") == "executing":
+        offered = {field.get("var") for field in answer.iter(f"{{{DATA}}}field")}
+        assert set(arguments) <= offered
+        iq = person.make_iq_set(ito=jid)  # type: ignore[arg-type]
+        attributes = {"node": node, "sessionid": answer.get("sessionid", ""), "action": "complete"}
+        command = ET.SubElement(iq.xml, f"{{{COMMANDS}}}command", attributes)
+        form = ET.SubElement(command, f"{{{DATA}}}x", {"type": "submit"})
+        for name, value in arguments.items():
+            field = ET.SubElement(form, f"{{{DATA}}}field", {"var": name})
+            for line in value if isinstance(value, list) else [value]:
+                text = {True: "1", False: "0"}.get(line, str(line)) if isinstance(line, bool) else str(line)
+                ET.SubElement(field, f"{{{DATA}}}value").text = text
+        answer = (await iq.send()).xml.find(f"{{{COMMANDS}}}command")
+    assert answer.get("status") == "completed"
+    assert answer.find(f"{{{COMMANDS}}}note").text
+    form = answer.find(f"{{{DATA}}}x")
+    fields = {field.get("var", "").split(".")[0]: True for field in form.iter(f"{{{DATA}}}field")}
+    tables = {"vms": True} if form.find(f"{{{DATA}}}reported") is not None else {}
+    return {**fields, **tables, "changed": True}
+
+
+async def test_every_phrase_in_chat(world: World) -> None:
+    """Each phrase of each action is understood as that action, and answered."""
+    async with world.agent() as agent, world.person() as admin:
+        jid = await contact_of(agent)
+        for contact, table, kind in ((jid, MACHINE, "machine"), (HV1, HYPERVISOR, "hypervisor")):
+            await reset(admin)
+            actions = declared(kind)
+            for name in table:
+                for phrase in actions[name].phrases:
+                    text = " ".join("hv1" if word.startswith("{") else word for word in phrase.split())
+                    meant = match(actions, text)
+                    assert meant is not None
+                    assert meant[0].name == name
+                    answer = await admin.says(contact, text)
+                    assert "do not understand" not in answer
+                    assert "agent's log" not in answer
