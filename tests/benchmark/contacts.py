@@ -23,7 +23,7 @@ EACH: t.Final = Figure("memory of a contact", "KiB")
 
 
 def run(stage: Stage, rounds: int) -> list[Table]:
-    with stage.host(CONTACTS, managed=True) as host, stage.server() as server:
+    with stage.host(CONTACTS, managed=True, running=True) as host, stage.server() as server:
         people = [server.register(f"person{number}").partition("@")[0] for number in range(CONTACTS)]
         state_dir = stage.room()
 

@@ -22,7 +22,7 @@ TOLD: t.Final = Figure(f"all about {MACHINES} machines", "s")
 
 def run(stage: Stage, rounds: int) -> list[Table]:
     with (
-        stage.host(MACHINES) as host,
+        stage.host(MACHINES, running=True) as host,
         stage.server() as server,
         stage.agent(host, server),
         Connection(host.uri) as connection,

@@ -20,7 +20,7 @@ LISTED: t.Final = Figure(f"inventory of {MACHINES} machines", "s")
 
 
 def run(stage: Stage, rounds: int) -> list[Table]:
-    with stage.host(MACHINES) as host, stage.server() as server, stage.agent(host, server):
+    with stage.host(MACHINES, running=True) as host, stage.server() as server, stage.agent(host, server):
         controller = stage.controller(server)
 
         def direct() -> list[t.Any]:

@@ -25,7 +25,7 @@ MOST: t.Final = Figure("99 of 100 answers are there within", "ms")
 
 def run(stage: Stage, rounds: int) -> list[Table]:
     with (
-        stage.host(MACHINES, managed=True) as host,
+        stage.host(MACHINES, managed=True, running=True) as host,
         stage.server() as server,
         stage.agent(host, server, contacts="managed"),
         stage.crowd(server, [server.register("person").partition("@")[0]]),

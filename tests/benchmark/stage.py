@@ -41,7 +41,7 @@ MACHINE: t.Final = """
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A hypervisor with machines called ``names``, all shut off. libvirtd forgets the test driver's machines with its
+    """A hypervisor with machines called ``names``. libvirtd forgets the test driver's machines with its
     last connection, so ``connection`` stays open."""
 
     uri: str
@@ -101,7 +101,7 @@ class Stage:
         return room
 
     @contextlib.contextmanager
-    def host(self, machines: int, *, managed: bool = False) -> t.Iterator[Host]:
+    def host(self, machines: int, *, managed: bool = False, running: bool = False) -> t.Iterator[Host]:
         metadata = f"<archipel:machine xmlns:archipel='{NAMESPACE}'/>" if managed else ""
         names = [f"machine{number:04}" for number in range(machines)]
         libvirtd = Libvirtd()
@@ -113,7 +113,9 @@ class Stage:
                 domain.destroy()
                 domain.undefine()
             for name in names:
-                connection.defineXML(MACHINE.format(name=name, metadata=metadata))
+                domain = connection.defineXML(MACHINE.format(name=name, metadata=metadata))
+                if running:
+                    domain.create()
             yield Host(libvirtd.uri, connection, names)
             connection.close()
         finally:
