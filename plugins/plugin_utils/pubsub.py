@@ -84,6 +84,8 @@ class Payload:
 
     @classmethod
     def parse(cls, where: str, xml: str) -> Payload:
+        if "<!DOCTYPE" in xml:
+            raise errors.InvalidArgument(f"{where}: XML of an item has no document type declaration (RFC 6120, 11.1).")
         try:
             return cls.read(ET.fromstring(xml))
         except ET.ParseError as failure:

@@ -10,6 +10,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 import typing as t
 
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Account, Client
@@ -87,6 +88,11 @@ class Platform:
             )
         self.wait_until(self.answers, "the agent does not answer")
 
+    @property
+    def agent_process(self) -> int:
+        assert self._agent is not None
+        return self._agent.pid
+
     def answers(self) -> bool:
         client = Client(self.account())
         return client.ping([client.account.hypervisor(HYPERVISOR)], timeout=1) == [None]
@@ -99,8 +105,6 @@ class Platform:
 
     def wait_until(self, reached: t.Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
         """For what no event tells this process."""
-        import time
-
         end = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > end:

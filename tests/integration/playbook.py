@@ -67,7 +67,7 @@ class Ansible:
         self.last = " ".join(done.stderr.split())
         if done.returncode or arguments:
             return done.stdout
-        return json.loads(done.stdout)
+        return json.loads(done.stdout, object_hook=_plain)
 
     def call(self, command: str, *arguments: str) -> str:
         done = self._call(command, *arguments)
@@ -83,6 +83,11 @@ class Ansible:
             text=True,
             timeout=110,
         )
+
+
+def _plain(data: dict[str, t.Any]) -> t.Any:
+    """ansible-inventory writes text that is not to be rendered as an object."""
+    return data.get("__ansible_unsafe", data)
 
 
 def cycle(create: Task, change: Task, delete: Task) -> list[Task]:

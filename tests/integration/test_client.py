@@ -1,0 +1,116 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's XMPP client against a real server: what is shared, what survives, what is said."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import signal
+import socket
+import threading
+import typing as t
+
+import pytest
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel import errors
+from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
+
+
+@pytest.fixture
+def client(platform: t.Any) -> t.Iterator[Client]:
+    made = Client(platform.account())
+    yield made
+    made.close()
+
+
+def test_clients_of_one_account_share_a_stream(client: Client, platform: t.Any) -> None:
+    log = platform.server.directory / "ejabberd.log"
+    before = log.read_text().count("Opened c2s session for admin@")
+    for _number in range(5):
+        assert Client(platform.account()).ping([client.account.domain]) == [None]
+    assert log.read_text().count("Opened c2s session for admin@") <= before + 1
+
+
+def test_many_requests_are_answered_in_their_order(client: Client) -> None:
+    there, nowhere = client.account.domain, client.account.hypervisor("hv9")
+    answers = client.ping([there, nowhere] * 250)
+    assert answers[::2] == [None] * 250
+    assert all(isinstance(answer, errors.Unavailable) for answer in answers[1::2])
+
+
+def test_a_forked_process_has_a_stream_of_its_own(client: Client) -> None:
+    """As Ansible's workers do."""
+    assert client.ping([client.account.domain]) == [None]
+    child = os.fork()
+    if not child:
+        os._exit(0 if client.ping([client.account.domain]) == [None] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert client.ping([client.account.domain]) == [None]
+
+
+def test_a_lost_stream_is_opened_again_by_the_next_request(client: Client, platform: t.Any) -> None:
+    assert client.ping([client.account.domain]) == [None]
+    platform.server.restart()
+    assert client.ping([client.account.domain]) == [None]
+    platform.wait_until(platform.answers, "the agent did not come back after the server")
+
+
+def test_a_server_without_tls_never_sees_the_password(platform: t.Any) -> None:
+    """Whoever strips STARTTLS and asks for the password in clear gets nothing."""
+    account = dataclasses.replace(platform.account(), host="127.0.0.1", password="very secret")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        account = dataclasses.replace(account, port=listener.getsockname()[1])
+        heard: list[bytes] = []
+        hostile = threading.Thread(target=_ask_for_the_password, args=(listener, heard), daemon=True)
+        hostile.start()
+        with pytest.raises(errors.ArchipelError):
+            Client(account).ping([account.domain])
+        hostile.join(10)
+    said = b"".join(heard)
+    assert b"<stream:stream" in said
+    assert b"<auth" not in said
+    assert base64.b64encode(b"very secret") not in said
+
+
+def _ask_for_the_password(listener: socket.socket, heard: list[bytes]) -> None:
+    connection, _address = listener.accept()
+    with connection:
+        connection.settimeout(5)
+        heard.append(connection.recv(4096))
+        mechanisms = "".join(f"<mechanism>{name}</mechanism>" for name in ("LOGIN", "PLAIN", "DIGEST-MD5", "CRAM-MD5"))
+        connection.sendall(
+            b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
+            b" id='1' from='xmpp.test' version='1.0'><stream:features>"
+            b"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + mechanisms.encode() + b"</mechanisms>"
+            b"</stream:features>"
+        )
+        try:
+            while data := connection.recv(4096):
+                heard.append(data)
+        except TimeoutError:
+            pass
+
+
+def test_a_contact_that_does_not_answer_in_time_is_said_to_be_silent(client: Client, platform: t.Any) -> None:
+    """An account that is online and answers nothing: the agent, stopped by a signal."""
+    jid = client.account.hypervisor("hv1")
+    assert client.ping([jid]) == [None]
+    os.kill(platform.agent_process, signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.Unavailable, match=r"did not answer within 0\.5 s"):
+            client.execute(jid, "hypervisor_info", {}, timeout=0.5)
+    finally:
+        os.kill(platform.agent_process, signal.SIGCONT)
+
+
+def test_the_job_of_a_long_action_is_awaited_and_its_failure_raised(client: Client) -> None:
+    """The test driver cannot migrate; the job says so."""
+    jid = client.account.hypervisor("hv1")
+    arguments = {"name": "test", "destination_uri": "test:///default", "destination": "elsewhere"}
+    started = client.execute(jid, "vm_migrate", arguments)
+    assert set(started) >= {"job"}
+    with pytest.raises(errors.ArchipelError) as failure:
+        client.job(jid, started["job"], timeout=30)
+    assert not isinstance(failure.value, (errors.Unavailable, errors.WaitTimeout))

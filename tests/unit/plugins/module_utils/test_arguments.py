@@ -1,0 +1,69 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of modules derive from the actions' declarations, and back."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.archipel.orchestrator.plugins.module_utils import _arguments
+from archipel.actions import Action, actions_of
+from archipel.definition import OPTIONS
+from archipel.hypervisor import Hypervisor
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+ACTIONS = actions_of(Hypervisor, "hypervisor")
+SPECS = {
+    **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
+    "pubsub_node": _arguments.PUBSUB_NODE,
+    "entity_command": _arguments.ENTITY_COMMAND,
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=lambda action: action.name)
+def test_no_argument_of_an_action_hides_an_option_of_the_connection(action: Action) -> None:
+    options = [name for argument in action.arguments for name in _arguments.of_argument(argument)]
+    assert len(set(options)) == len(options)
+    assert not set(options) & set(_arguments.CONNECTION)
+
+
+def test_check_mode_is_not_an_option() -> None:
+    assert "check" not in SPECS["vm"]
+    assert _arguments.arguments_of(ACTIONS["vm"], {"name": "a"}, check=True) == {"name": "a", "check": True}
+
+
+def test_an_action_without_check_is_not_told_of_check_mode() -> None:
+    assert _arguments.arguments_of(ACTIONS["vm_info"], {"name": "a"}, check=True) == {"name": "a"}
+
+
+def test_the_definition_is_written_beside_the_other_options() -> None:
+    assert set(OPTIONS) < set(SPECS["vm"])
+    arguments = _arguments.arguments_of(ACTIONS["vm"], {"name": "a", "memory": 64, "vcpus": None}, check=False)
+    assert arguments == {"name": "a", "definition": {"memory": 64}, "check": False}
+
+
+def test_passwords_are_not_logged() -> None:
+    for options in SPECS.values():
+        for name, option in options.items():
+            assert ("password" in name) == bool(option.get("no_log")), name
+
+
+def documented(module: str) -> dict[str, t.Any]:
+    source: dict[str, t.Any] = {}
+    text = (ROOT / "plugins/modules" / f"{module}.py").read_text(encoding="utf-8")
+    exec(text.partition("\nfrom ansible_collections")[0], source)
+    return source
+
+
+@pytest.mark.parametrize("module", SPECS)
+def test_documented_examples_are_valid(module: str) -> None:
+    tasks = yaml.safe_load(documented(module)["EXAMPLES"])
+    assert tasks
+    for task in tasks:
+        result = ArgumentSpecValidator(SPECS[module]).validate(task.get(f"archipel.orchestrator.{module}") or {})
+        assert not result.error_messages, task["name"]
