@@ -70,7 +70,7 @@ class _Convergence:
         self.steps: list[Step] = []
         self.done: list[Change] = []
         self.restart_reasons: list[str] = []
-        self.given = xmltree.parse(desired.xml, "domain") if desired.xml else None
+        self.given = xmltree.parse(desired.xml, "domain") if desired.xml is not None else None
         self.uuid = canonical_uuid(desired.uuid) if desired.uuid else None
         self.name, self.uuid = self._identity()
         self.machine = hypervisor.find(name=self.name, uuid=self.uuid)

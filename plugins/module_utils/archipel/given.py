@@ -119,10 +119,7 @@ def _walk(given: t.Any, current: t.Any, path: str) -> t.Iterator[Change]:
 def _walk_children(tag: str, given: list[t.Any], current: list[t.Any], path: str) -> t.Iterator[Change]:
     left = list(current)
     for i, child in enumerate(given):
-        identity = xmltree.read(child, _IDENTITIES[tag]) if tag in _IDENTITIES else None
-        found = next((c for c in left if identity and _same(xmltree.read(c, _IDENTITIES[tag]), identity)), None)
-        if identity is None and left:
-            found = left[0]
+        found = next((c for c in left if _identity(c).lower() == _identity(child).lower()), None)
         label = tag if len(given) == len(current) == 1 and tag not in _IDENTITIES else f"{tag}[{_name(child, i)}]"
         if found is None:
             yield Change(f"{path}{label}", None, _shown(child))
@@ -134,9 +131,13 @@ def _walk_children(tag: str, given: list[t.Any], current: list[t.Any], path: str
             yield Change(f"{path}{tag}[{_name(extra, 0)}]", _shown(extra), None)
 
 
+def _identity(node: t.Any) -> str:
+    """What tells it from others of its tag; nothing, where only their order does."""
+    return (node.tag in _IDENTITIES and xmltree.read(node, _IDENTITIES[node.tag])) or ""
+
+
 def _name(node: t.Any, index: int) -> str:
-    identity = xmltree.read(node, _IDENTITIES[node.tag]) if node.tag in _IDENTITIES else None
-    return identity or str(index)
+    return _identity(node) or str(index)
 
 
 def _shown(node: t.Any) -> str:

@@ -64,9 +64,8 @@ def test_a_uri_that_leads_nowhere_is_named(uri: str) -> None:
 
 def test_a_closed_connection_says_so() -> None:
     """Nothing is asked of a connection that is closed, and closing twice is no error."""
-    connection = Connection("test:///default")
-    assert connection.closed
-    with connection:
+    assert Connection("test:///default").closed
+    with Connection("test:///default") as connection:
         assert connection.handle.isAlive()
         assert not connection.closed
     connection.close()

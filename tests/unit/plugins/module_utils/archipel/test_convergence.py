@@ -357,6 +357,7 @@ def test_xml_makes_a_transient_machine_persistent(cycle: Run, hypervisor: Hyperv
         ({"xml": XML.format(""), "memory": 16}, "xml is a whole definition; memory cannot be given beside it"),
         ({"xml": "<domain type='test'/>", "uuid": UUID}, "The XML has no <name>"),
         ({"xml": "<domain"}, "not well-formed"),
+        ({"xml": "", "name": "off"}, "not well-formed"),
         ({"xml": "<network/>"}, "a <domain> is needed"),
         ({"xml": "<!DOCTYPE domain [<!ENTITY a 'b'>]><domain>&a;</domain>"}, "document type declaration"),
         ({"xml": "<domain type='test'><name>n</name></domain>"}, "Define n"),

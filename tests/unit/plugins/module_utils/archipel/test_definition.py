@@ -16,7 +16,7 @@ from archipel.interfaces import INTERFACE
 
 ELEMENTS = (DOMAIN, CPU, BOOT, METADATA, DISK, INTERFACE)
 DECLARED = [pytest.param(e, a, id=f"{e.tag}.{a.key}") for e in ELEMENTS for a in e.attributes]
-STORED = [param for param in DECLARED if param.values[1].path]  # type: ignore[attr-defined]
+STORED = [pytest.param(e, a, id=f"{e.tag}.{a.key}") for e in ELEMENTS for a in e.attributes if a.path]
 
 
 def samples(attribute: Attribute) -> tuple[t.Any, t.Any]:

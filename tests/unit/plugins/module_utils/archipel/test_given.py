@@ -92,6 +92,13 @@ def test_a_device_that_is_not_given_has_to_go(written: str, defined: t.Any, devi
     assert {path.partition("[")[0] for path, old, _new in found if old is None} == {f"devices/{device}"}
 
 
+def test_a_device_that_comes_is_not_taken_for_another(written: str, defined: t.Any) -> None:
+    """An interface without a MAC, before those that are there."""
+    interface = "<interface type='bridge'><source bridge='new'/></interface>"
+    found = differences(written.replace("<devices>", f"<devices>{interface}"), defined)
+    assert [(path, old) for path, old, _new in found] == [("devices/interface[0]", None)]
+
+
 def test_passwords_are_never_told(written: str, defined: t.Any) -> None:
     """Neither the old one nor the new one, wherever they differ."""
     for text in (written.replace("letmein1", "letmein2"), written.replace('passwd="letmein1"', ""),
