@@ -73,6 +73,30 @@ def test_a_closed_connection_says_so() -> None:
         _ = connection.handle
 
 
+@pytest.fixture
+def guarded(tmp_path: pathlib.Path) -> str:
+    """The URI of a host that wants to know who asks."""
+    (tmp_path / "node.xml").write_text('<node><auth><user password="letmein1">joe</user></auth></node>')
+    return f"test://{tmp_path}/node.xml"
+
+
+def test_credentials_are_given_when_libvirt_asks(guarded: str) -> None:
+    """Name and password are options; nobody is asked at a terminal."""
+    with Connection(guarded, username="joe", password="letmein1") as connection:
+        assert connection.handle.isAlive()
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [{}, {"username": "joe"}, {"username": "joe", "password": "letmein2"}, {"username": "ann", "password": "letmein1"}],
+)
+def test_wrong_credentials_are_refused_and_not_told(guarded: str, credentials: dict[str, str]) -> None:
+    """The error says that it was the login, and has no password in it."""
+    with pytest.raises(Unavailable, match="authentication") as raised:
+        Connection(guarded, **credentials).open()
+    assert "letmein" not in raised.value.message
+
+
 def test_a_connection_can_be_opened_again() -> None:
     """Whoever holds it need not make another."""
     connection = Connection("test:///default").open()
