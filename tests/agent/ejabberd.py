@@ -44,7 +44,7 @@ auth_password_format: scram
 registration_timeout: infinity
 disable_sasl_mechanisms: ["digest-md5", "X-OAUTH2"]
 listen:
-  - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 1048576, shaper: c2s_shaper, access: c2s,
+  - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 4194304, shaper: c2s_shaper, access: c2s,
      starttls_required: true}}
   - {{port: {api_port}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {{/api: mod_http_api}}}}
 acl:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines as contacts: which have one, their accounts, their presence, and what happens when they are in two places."""
+"""Machines as contacts: which have one, their accounts, their presence, and what happens in two places."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ async def said(log: pytest.LogCaptureFixture, words: str) -> str:
 
 
 async def test_the_agent_starts_without_a_server(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """Without an XMPP server the agent runs, says what it cannot reach, and goes on trying; it comes online by itself."""
+    """Without an XMPP server the agent runs, says what it cannot reach, goes on trying, and comes online by itself."""
     port = free_port()
     config = world.config()
     config = dataclasses.replace(config, xmpp=dataclasses.replace(config.xmpp, port=port))
@@ -105,6 +105,7 @@ async def test_the_server_restarts_under_the_agent(world: World) -> None:
         domain = await agent.link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=TEST_UUID).domain)
         await asyncio.to_thread(lambda: (domain.suspend(), domain.resume()))
         await asyncio.to_thread(world.server.start)
+        await agent.session.online.wait()
         await contact_of(agent)
         async with world.person() as admin:
             assert (await admin.call(HV1, "vm_info"))["vms"][0]["state"] == "running"

@@ -57,7 +57,10 @@ def _serve(file: pathlib.Path) -> int:
     except (ConfigError, DatabaseError) as error:
         print(error, file=sys.stderr)
         return 1
-    if any(thread.name.startswith("libvirt-") and not thread.daemon for thread in threading.enumerate()):
+    busy = [thread for thread in threading.enumerate() if thread.name.startswith("libvirt-") and not thread.daemon]
+    for thread in busy:
+        thread.join(0.5)
+    if any(thread.is_alive() for thread in busy):
         # A thread inside a call of libvirt cannot be cancelled, and Python would wait for it. libvirt's daemons carry
         # a migration on by themselves.
         logging.shutdown()

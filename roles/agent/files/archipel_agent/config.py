@@ -37,7 +37,7 @@ class Xmpp:
     host: str | None = None
     port: int = 5222
     ca_file: pathlib.Path | None = None
-    max_stanza_size: int = 1_048_576
+    max_stanza_size: int = 4_194_304
 
     @property
     def domain(self) -> str:

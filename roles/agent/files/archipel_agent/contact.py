@@ -10,6 +10,8 @@ import logging
 import typing as t
 
 import slixmpp
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from .authority import Authority
 from .dispatch import Dispatcher
@@ -17,6 +19,7 @@ from .doors.adhoc import AdhocDoor
 from .doors.chat import ChatDoor
 from .entity import Entity, Presence
 from .session import Session
+from .wire import PING
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class Contact:
         self.doors = (AdhocDoor(self, dispatcher), ChatDoor(self, dispatcher))
         session.started.append(self._started)
         session.client.add_event_handler("presence_subscribe", self._subscribe)
+        session.client.register_handler(Callback("ping", MatchXPath(f"{{jabber:client}}iq/{{{PING}}}ping"), _pong))
 
     def refresh(self) -> None:
         """Send the presence, if it has changed."""
@@ -71,3 +75,9 @@ class Contact:
         if not allowed:
             log.warning("%s may not subscribe to the presence of %s", who.bare, self.entity.name)
         self.session.client.send_presence(pto=who.bare, ptype="subscribed" if allowed else "unsubscribed")
+
+
+def _pong(iq: t.Any) -> None:
+    """XEP-0199: whoever can send us an IQ knows that we are there."""
+    if iq["type"] == "get":
+        iq.reply().send()

@@ -25,7 +25,7 @@ from archipel.errors import ArchipelError, Conflict, Unavailable, UnknownAction
 from .authority import Authority
 from .entity import Entity, Result
 from .features.events import Events
-from .features.jobs import Jobs
+from .features.jobs import Job, Jobs
 from .libvirt_link import LANES
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,10 @@ class Dispatcher:
             if action.long:
                 return action, self._begin(request, action, arguments)
             return action, await self._run(request, action, arguments)
+
+    async def end_of(self, id: str) -> Job:
+        """The job that a long action has begun, when it has ended."""
+        return await self._jobs.ended(id)
 
     async def _run(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
         if not action.changes:

@@ -120,6 +120,14 @@ class Link:
         )
 
     async def run(self) -> None:
+        """Keep the link open until cancelled."""
+        try:
+            await self._keep_open()
+        finally:
+            for lane in self.lanes.values():
+                lane.executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep_open(self) -> None:
         """Open, list, wait for the loss, and begin again with growing pauses."""
         pause = SHORTEST_PAUSE
         while True:

@@ -65,15 +65,17 @@ class LoginFailed(Exception):
 
 
 class Session:
-    """``client`` is slixmpp's; ``started`` and ``ended`` are called each time that the session comes and goes."""
+    """``client`` is slixmpp's; ``started`` and ``ended`` are called each time that the session comes and goes.
+    ``one_of_many``: what happens to all sessions at once is logged by another one."""
 
-    def __init__(self, jid: str, password: t.Callable[[], str], server: Server) -> None:
+    def __init__(self, jid: str, password: t.Callable[[], str], server: Server, *, one_of_many: bool = False) -> None:
+        self._level = logging.DEBUG if one_of_many else logging.WARNING
         self.jid = slixmpp.JID(jid)
         self.server = server
         self.online = asyncio.Event()
         self.started: list[t.Callable[[], None]] = []
         self.ended: list[t.Callable[[], None]] = []
-        self.why_not = "not connected yet"
+        self.why_not = ""
         # Asked after a wrong password whether it has been mended, so that trying again is of use.
         self.mend: t.Callable[[], t.Awaitable[bool]] | None = None
         self._password = password
@@ -106,7 +108,7 @@ class Session:
                 async with self.server.gate:
                     await self.log_in()
                 if self.why_not:
-                    log.debug("%s is online", self.jid)
+                    log.log(self._level, "%s is online again", self.jid)
                 self.why_not = ""
                 began = asyncio.get_running_loop().time()
                 self.online.set()
@@ -126,7 +128,7 @@ class Session:
             if self._closing:
                 return
             if str(failure) != self.why_not:
-                log.warning("%s", failure)
+                log.log(logging.WARNING if failure.refused else self._level, "%s", failure)
             self.why_not = str(failure)
             if failure.wrong_password and self.mend is not None and await self.mend():
                 continue
@@ -173,7 +175,9 @@ class Session:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.client.disconnect(1), 2)
         self._drop()
-        self.client.cancel_connection_attempt()
+        # slixmpp leaves the task that sends what waits behind, one for each client that ever was.
+        if self.client._run_out_filters is not None:
+            self.client._run_out_filters.cancel()
 
     def _drop(self) -> None:
         self.client.cancel_connection_attempt()

@@ -23,6 +23,7 @@ VALIDATE: t.Final = "http://jabber.org/protocol/xdata-validate"
 DISCO_INFO: t.Final = "http://jabber.org/protocol/disco#info"
 DISCO_ITEMS: t.Final = "http://jabber.org/protocol/disco#items"
 JSON: t.Final = "urn:xmpp:json:0"
+PING: t.Final = "urn:xmpp:ping"
 
 MAX_JSON = 1 << 20  # characters
 MAX_DEPTH = 32

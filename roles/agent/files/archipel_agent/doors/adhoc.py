@@ -52,7 +52,7 @@ CONDITIONS: t.Final[dict[str, tuple[str, str]]] = {
     "libvirt_missing": ("service-unavailable", "wait"),
     "wait_timeout": ("remote-server-timeout", "wait"),
 }
-FEATURES: t.Final = (wire.COMMANDS, wire.DATA, wire.DISCO_INFO, wire.DISCO_ITEMS, wire.JSON)
+FEATURES: t.Final = (wire.COMMANDS, wire.DATA, wire.DISCO_INFO, wire.DISCO_ITEMS, wire.JSON, wire.PING)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,12 @@ class ChatDoor:
         try:
             request = Request(self._contact.entity, who, NAME, action.name, untrusted, text=True)
             action, result = await self._dispatch(request)
-            self._say(message, result["msg"] if action.long else action.sentence(result))
+            if action.long:
+                self._say(message, result["msg"])
+                job = await self._dispatch.end_of(result["job"])
+                self._say(message, action.sentence(job.result) if job.result else f"I could not: {job.text}")
+            else:
+                self._say(message, action.sentence(result))
         except ArchipelError as error:
             self._say(message, f"I could not: {error.message}")
         except Exception:

@@ -72,6 +72,8 @@ class Contacts:
         self._elsewhere = {
             row["uuid"] for row in database.execute("SELECT uuid FROM accounts WHERE elsewhere").fetchall()
         }
+        # The hypervisor's presence counts its machines; a thousand changes in a moment are one to tell.
+        self._hypervisor_refresh: asyncio.TimerHandle | None = None
         # Other resources of a machine's own JID that are online: it seems to be there too.
         self._others: dict[str, dict[str, asyncio.TimerHandle | None]] = {}
         link.changed.append(self._changed)
@@ -98,7 +100,8 @@ class Contacts:
         state = new or old
         assert state is not None
         self._decide(state.uuid)
-        self._hypervisor.refresh()
+        if self._hypervisor_refresh is None:
+            self._hypervisor_refresh = asyncio.get_running_loop().call_later(SETTLE, self._refresh_hypervisor)
         contact = self.contacts.get(state.uuid)
         if contact is None:
             return
@@ -107,8 +110,14 @@ class Contacts:
         else:
             contact.refresh()
 
+    def _refresh_hypervisor(self) -> None:
+        self._hypervisor_refresh = None
+        self._hypervisor.refresh()
+
     def _switched(self) -> None:
         self._hypervisor.refresh()
+        for uuid in self._elsewhere - set(self._link.machines):
+            self._decide(uuid)
         for contact in self.contacts.values():
             contact.refresh()
 
@@ -120,8 +129,11 @@ class Contacts:
     def _decide(self, uuid: str) -> None:
         """Bring the contact of a machine up, or take it down."""
         state = self._link.machines.get(uuid)
-        if state is not None and (state.left or (state.state in RUNNING and uuid in self._elsewhere)):
-            self._mark_elsewhere(uuid, state.left)
+        if state is not None and state.left:
+            self._mark_elsewhere(uuid, elsewhere=True)
+        elif uuid in self._elsewhere and (state is None or state.state in RUNNING):
+            # It is ours again; or it is not here at all, and would be ours if it were defined again.
+            self._mark_elsewhere(uuid, elsewhere=False)
         wanted = state is not None and self._wants(state)
         if wanted and uuid not in self._lives:
             assert state is not None
@@ -140,7 +152,7 @@ class Contacts:
             return state.uuid in self._lives
         return state.uuid not in self._elsewhere
 
-    def _mark_elsewhere(self, uuid: str, elsewhere: bool) -> None:
+    def _mark_elsewhere(self, uuid: str, *, elsewhere: bool) -> None:
         (self._elsewhere.add if elsewhere else self._elsewhere.discard)(uuid)
         self._database.execute("UPDATE accounts SET elsewhere = ? WHERE uuid = ?", (elsewhere, uuid))
 
@@ -151,7 +163,7 @@ class Contacts:
         jid = f"{uuid}@{self._server.domain}/{self._link.name}"
         if not self._account(uuid)["registered"]:
             await self._come_by_account(uuid)
-        session = Session(jid, lambda: t.cast(str, self._account(uuid)["password"]), self._server)
+        session = Session(jid, lambda: t.cast(str, self._account(uuid)["password"]), self._server, one_of_many=True)
         session.mend = lambda: self._own(uuid)
         entity = MachineEntity(self._link, state)
         contact = Contact(entity, session, self._dispatcher, self._authority, lambda: self._presence(entity))

@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import typing as t
 
-from archipel.errors import ArchipelError, NotFound
+from archipel.errors import ArchipelError, NotFound, Unavailable
 from archipel.hypervisor import Hypervisor
 from slixmpp.exceptions import IqError
 
@@ -90,9 +90,10 @@ class Index:
                 await self._read()
             while self._dirty:
                 items = sorted(self._dirty)[:PAGE]
-                for item, payload in (await self._describe(items)).items():
+                described = await self._describe(items)
+                for item, payload in described.items():
                     await self._write(item, payload)
-                    self._dirty.discard(item)
+                self._dirty.difference_update(items)
         except ArchipelError as error:
             log.debug("the index waits for libvirt: %s", error)
 
@@ -109,7 +110,7 @@ class Index:
 
     async def _describe(self, items: t.Sequence[str]) -> dict[str, dict[str, t.Any] | None]:
         here = [item for item in items if (state := self._link.machines.get(item)) and not state.away]
-        found: dict[str, dict[str, t.Any] | None] = dict.fromkeys(items)
+        found: dict[str, dict[str, t.Any] | None] = dict.fromkeys(set(items) - set(here))
         found.update(await self._link.perform("reads", lambda hypervisor: _machines(hypervisor, here)))
         if self._own in items:
             found[self._own] = await self._link.perform("reads", self._hypervisor)
@@ -169,13 +170,18 @@ def _pages(items: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
 
 
 def _machines(hypervisor: Hypervisor, uuids: t.Iterable[str]) -> dict[str, dict[str, t.Any] | None]:
-    """Their items by UUID; None for those that are not defined here."""
+    """Their items by UUID; None for those that are not defined here; those that cannot be looked at are left out."""
     found: dict[str, dict[str, t.Any] | None] = {}
     for uuid in uuids:
         try:
             told = hypervisor.machine(uuid=uuid).describe(addresses=ADDRESS_SOURCE)
         except NotFound:
             found[uuid] = None
+            continue
+        except Unavailable:
+            raise
+        except ArchipelError as error:
+            log.warning("the index does not follow %s: %s", uuid, error.message)
             continue
         found[uuid] = {
             "kind": "machine",

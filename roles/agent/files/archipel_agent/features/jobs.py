@@ -159,15 +159,9 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, job: Job, work: Work, ended: t.Callable[[str], None]) -> None:
-        loop = asyncio.get_running_loop()
-
-        class Told(Progress):
-            def __call__(_, text: str, fraction: float | None = None) -> None:
-                loop.call_soon_threadsafe(self._progress, job, text, fraction)
-
         outcome = "failed"
         try:
-            job.result = await work(Told())
+            job.result = await work(_Told(functools.partial(self._progress, job)))
             job.state, outcome = "succeeded", "changed" if job.result["changed"] else "unchanged"
             job.text, job.fraction = job.result.get("msg", "done"), 1.0
         except Lost as lost:
@@ -205,6 +199,17 @@ class Jobs:
         self._events.publish("job", job={key: value for key, value in job.as_data().items() if key != "result"})
         for callback in self.told:
             callback(job)
+
+
+class _Told(Progress):
+    """Brings what a worker thread tells into the event loop."""
+
+    def __init__(self, tell: t.Callable[[str, float | None], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tell = tell
+
+    def __call__(self, text: str, fraction: float | None = None) -> None:
+        self._loop.call_soon_threadsafe(self._tell, text, fraction)
 
 
 class Lost(OperationFailed):
