@@ -142,6 +142,7 @@ def fix(session: nox.Session) -> None:
 @nox.session(python=["3.11", "3.12", "3.13"], tags=["test"])
 def units(session: nox.Session) -> None:
     """tests/unit: the core on libvirt's test driver."""
+    packages(session, "libvirt-daemon")
     group(session, "tests", libvirt_python(session))
     pytest(session, "tests/unit")
 
