@@ -56,7 +56,7 @@ def _check_overlay(lab: Lab) -> None:
         for directory in (lower, upper, work, root):
             directory.mkdir()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-        mount = ["mount", "-t", "overlay", "check", "-o", options, root]
+        mount = ["mount", "-t", "overlay", "check", "-o", options, str(root)]
         if subprocess.run(mount, check=False, capture_output=True).returncode:
             raise LabError(
                 f"No overlay can be mounted in {lab.directory}: the kernel lacks overlayfs, or that directory is on "
