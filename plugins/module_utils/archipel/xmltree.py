@@ -19,7 +19,7 @@ from .errors import InvalidDefinition, Unavailable
 try:
     from lxml import etree
 except ImportError:
-    etree = None
+    etree = None  # type: ignore[assignment]
 
 NAMESPACE = "https://archipel-orchestrator.org/ns/machine/1"
 PREFIX = "archipel"
