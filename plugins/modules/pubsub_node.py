@@ -179,8 +179,8 @@ node:
     affiliations:
       description: All affiliations, if O(affiliations) names some.
       type: dict
-    items:
-      description: The items that O(items) names by their ids, or with O(items_mode=set) all.
+    payloads:
+      description: What the items hold, by their ids, of those that O(items) names; with O(items_mode=set) of all.
       type: dict
 """
 

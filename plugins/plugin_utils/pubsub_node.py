@@ -106,13 +106,15 @@ def converge(service: Service, wanted: Wanted, *, check: bool) -> dict[str, t.An
             raise type(failure)(f"{wanted.name}: {failure}", changes=done) from None
         done.extend(step.changes)
     shown = after.plain(wanted)
+    # In a template, node.items would be the method of dictionaries.
+    node = {"payloads" if key == "items" else key: value for key, value in shown.items()}
     verb = "would be" if check else "was"
     return {
         "changed": bool(done),
         "msg": f"{wanted.name} {verb} changed: {_paths(done)}." if done else f"{wanted.name} is as it should be.",
         "changes": done,
         "diff": {"before": before.plain(wanted), "after": shown},
-        "node": {"service": service.jid, **shown},
+        "node": {"service": service.jid, **node},
     }
 
 

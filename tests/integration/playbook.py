@@ -76,6 +76,7 @@ class Ansible:
     def _call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(ANSIBLE / command), *arguments],
+            check=False,
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,

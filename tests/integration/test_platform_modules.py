@@ -44,7 +44,7 @@ def test_a_node_comes_changes_and_goes(xmpp: t.Any) -> None:
     created, changed = results[1]["node"], results[5]["node"]
     assert created["affiliations"] == {"admin@xmpp.test": "owner", "hv1@xmpp.test": "publisher"}
     assert changed["affiliations"] == {"admin@xmpp.test": "owner", "hv2@xmpp.test": "publisher"}
-    assert changed["items"] == {"one": {"a": 2}, "three": "3"}
+    assert changed["payloads"] == {"one": {"a": 2}, "three": "3"}
     assert [change["path"] for change in results[5]["changes"]] == [
         "config.max_items",
         "affiliations.hv1@xmpp.test",
