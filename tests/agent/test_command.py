@@ -24,7 +24,7 @@ HV1 = "hv1@xmpp.test/hv1"
 def check(world: World, file: pathlib.Path, *arguments: str) -> tuple[int, list[str]]:
     """The exit status of ``--check``, and the lines that it said."""
     process = world.command("--config", str(file), "--check", *arguments)
-    said, _ = process.communicate(timeout=40)
+    said = process.communicate(timeout=40)[0]
     return process.returncode, said.splitlines()
 
 
@@ -102,7 +102,7 @@ async def test_sigterm_is_a_clean_end(world: World) -> None:
         await admin.saw(HV1, "available")
         process.send_signal(signal.SIGTERM)
         await admin.saw(HV1, "unavailable")
-        said, _ = await asyncio.to_thread(process.communicate, timeout=20)
+        said = (await asyncio.to_thread(process.communicate, timeout=20))[0]
         assert process.returncode == 0, said
         assert world.server.password not in said
 
@@ -132,7 +132,7 @@ async def test_sighup_takes_over_administrators_and_contacts(world: World) -> No
                 await asyncio.sleep(0.05)
         finally:
             process.terminate()
-            said, _ = await asyncio.to_thread(process.communicate, timeout=20)
+            said = (await asyncio.to_thread(process.communicate, timeout=20))[0]
         assert "not reloaded: " in said
 
 
@@ -167,7 +167,7 @@ def test_a_database_of_a_newer_agent_is_not_touched(world: World) -> None:
     with sqlite3.connect(config.state_dir / "agent.db") as newer:
         newer.execute("PRAGMA user_version = 99")
     process = world.start(config)
-    said, _ = process.communicate(timeout=20)
+    said = process.communicate(timeout=20)[0]
     assert process.returncode == 1
     assert "written by a newer agent" in said
     assert os.stat(config.state_dir / "agent.db").st_mode & 0o077 == 0

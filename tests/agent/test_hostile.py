@@ -112,7 +112,7 @@ async def test_an_answer_that_no_stanza_holds_is_refused(world: World) -> None:
 async def test_a_flood_of_one_does_not_stop_others(world: World) -> None:
     """While one JID floods the agent, another one's requests are answered; what is too much is told to come later."""
     async with world.agent(), world.person() as flooder, world.person("hv2", resource="hv2") as other:
-        flood = [asyncio.create_task(flooder.call(HV1, "vm_info")) for _ in range(600)]
+        flood = [asyncio.create_task(flooder.call(HV1, "vm_info")) for _call in range(600)]
         answer = await other.call(HV1, "destination", {"name": "test"})
         assert answer["present"] is True
         outcomes = await asyncio.gather(*flood, return_exceptions=True)

@@ -13,6 +13,7 @@ import statistics
 import time
 import typing as t
 
+import slixmpp
 from client import Client, connected
 from measure import Figure, Table, Way, compare
 from stage import NAME, PATIENCE, Stage, online
@@ -38,7 +39,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             async def times() -> list[float]:
                 taken = []
                 async with asyncio.timeout(PATIENCE), connected(server, "admin") as client:
-                    for _ in range(REQUESTS):
+                    for _request in range(REQUESTS):
                         began = time.perf_counter()
                         await request(client)
                         taken.append((time.perf_counter() - began) * 1000)
@@ -54,7 +55,9 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             [
                 Way(
                     "ping between plain clients",
-                    lambda: ask(lambda client: client.plugin["xep_0199"].send_ping(f"person@{domain}/crowd")),
+                    lambda: ask(
+                        lambda client: client.plugin["xep_0199"].send_ping(slixmpp.JID(f"person@{domain}/crowd"))
+                    ),
                     yardstick=True,
                 ),
                 Way("state of a machine", lambda: call(f"{machine}@{domain}/{NAME}", "state")),

@@ -32,6 +32,7 @@ _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("0", "false", "no", "off"))
 _LARGEST = (1 << 63) - 1
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # C ends at the one, UTF-8 has no others
+_NONE = type(None)
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
 
@@ -268,7 +269,7 @@ def _signature(
 def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, where: str) -> Argument:
     optional = False
     if t.get_origin(hint) in _UNIONS:
-        inner = [kind for kind in t.get_args(hint) if kind is not type(None)]
+        inner = [kind for kind in t.get_args(hint) if kind is not _NONE]
         optional = len(inner) < len(t.get_args(hint))
         if len(inner) != 1:
             raise TypeError(f"{where}: argument {parameter.name} can be of one type only.")

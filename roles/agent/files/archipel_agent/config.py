@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import tomllib
+import types
 import typing as t
 
 import slixmpp
@@ -114,7 +115,7 @@ def _table(kind: type[T], document: t.Any, where: str, faults: list[str]) -> T |
 
 
 def _value(hint: t.Any, value: t.Any, where: str, faults: list[str]) -> t.Any:
-    kinds = [kind for kind in t.get_args(hint) if kind is not type(None)] if t.get_origin(hint) is not tuple else []
+    kinds = [kind for kind in t.get_args(hint) if kind is not types.NoneType] if t.get_origin(hint) is not tuple else []
     kind = kinds[0] if kinds else t.get_origin(hint) or hint
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _table(t.cast(type, kind), value, f"{where}.", faults)

@@ -65,6 +65,13 @@ class Job:
         }
 
 
+def _sentence(job: t.Mapping[str, t.Any]) -> str:
+    if job["state"] == "running":
+        return f"The job {job['id']} ({job['action']}) is running: {job['progress']['text']}."
+    why = job["error"]["msg"] if job["error"] else job["progress"]["text"]
+    return f"The job {job['id']} ({job['action']}) has {job['state']}: {why}"
+
+
 _COLUMNS: t.Final = tuple(field.name for field in dataclasses.fields(Job))
 _AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
 
@@ -80,7 +87,7 @@ class Jobs:
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @action(permission="view", changes=False, phrases=("job {id}",), says=lambda result: _sentence(result))
+    @action(permission="view", changes=False, phrases=("job {id}",), says=_sentence)
     async def job(
         self,
         *,
@@ -224,10 +231,3 @@ def _from_row(row: sqlite3.Row) -> Job:
     job = Job(**{name: json.loads(row[name]) if name in _AS_JSON else row[name] for name in _COLUMNS})
     job.subjects = tuple(job.subjects)
     return job
-
-
-def _sentence(job: t.Mapping[str, t.Any]) -> str:
-    if job["state"] == "running":
-        return f"The job {job['id']} ({job['action']}) is running: {job['progress']['text']}."
-    why = job["error"]["msg"] if job["error"] else job["progress"]["text"]
-    return f"The job {job['id']} ({job['action']}) has {job['state']}: {why}"

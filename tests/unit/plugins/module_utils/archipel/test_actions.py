@@ -25,6 +25,7 @@ class Pair:
 
 
 class Entity:
+    # pylint: disable-next=dangerous-default-value
     @action(permission="view", changes=False, phrases=("take {text}", "take it"), says="I took {text}.")
     def take(
         self,

@@ -70,7 +70,7 @@ def test_a_closed_connection_says_so() -> None:
         assert not connection.closed
     connection.close()
     with pytest.raises(Unavailable, match="test:///default is closed"):
-        _ = connection.handle
+        assert connection.handle
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_libvirts_errors_become_ours(domain: str, code: str, kind: type[Archipel
     error.err = (getattr(libvirt, f"VIR_ERR_{code}"), getattr(libvirt, f"VIR_FROM_{domain}"), "libvirt's words")
     with pytest.raises(ArchipelError, match=r"Start web1: libvirt's words\.") as raised, doing("Start web1"):
         raise error
-    assert type(raised.value) is kind
+    assert raised.value.__class__ is kind
 
 
 def test_libvirts_own_errors_are_not_printed(capfd: pytest.CaptureFixture[str], connection: Connection) -> None:

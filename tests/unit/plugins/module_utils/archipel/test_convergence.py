@@ -244,8 +244,7 @@ def test_a_transient_machine_is_absent_when_it_is_off(cycle: Run) -> None:
 def test_volumes_are_taken_back_when_the_definition_fails(vm: Run, hypervisor: Hypervisor) -> None:
     """libvirt refuses the machine after its volume was made: nothing is left behind, and nothing is said to be."""
     before = everything(hypervisor)
-    broken = {**WEB1, "boot": {}, "disks": [{"pool": "default", "size": 1, "target": "vda"},
-                                             {"pool": "default", "size": 1, "target": "vda"}]}  # fmt: skip
+    broken = {**WEB1, "boot": {}, "disks": [{"pool": "default", "size": 1, "target": "vda"}] * 2}
     with pytest.raises(ArchipelError, match="Define web1") as raised:
         vm(**broken)
     assert raised.value.changes == []

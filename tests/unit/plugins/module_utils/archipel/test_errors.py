@@ -49,7 +49,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 def test_data_in_no_known_form_is_a_failed_operation(untrusted: t.Any) -> None:
     """Whatever a peer answers is an error that can be told."""
     error = from_data(untrusted)
-    assert type(error) is OperationFailed
+    assert error.__class__ is OperationFailed
     assert error.message
     assert error.changes == []
 

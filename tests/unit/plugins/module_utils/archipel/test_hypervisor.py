@@ -120,7 +120,7 @@ def test_machines_that_go_and_come_are_no_error(run: Run, vm: Run, hypervisor: H
     thread = threading.Thread(target=come_and_go)
     thread.start()
     try:
-        for _ in range(50):
+        for _round in range(50):
             assert named(run("vm_info")) >= ALL - {"transient"}
             assert run("hypervisor_info")["hypervisor"]["machines"]["total"] in (5, 6)
             assert not run("vm_import", name="*", state="absent")["changed"]
@@ -214,7 +214,7 @@ ARGUMENTS = {"vm": {"name": "off"}, "vm_import": {"name": "*"}}
 def test_each_action_has_a_sentence_for_its_result(run: Run, name: str) -> None:
     """Whatever it did, the answer can be said, and it is data that can be sent."""
     action = actions_of(Hypervisor, "hypervisor")[name]
-    results = [run(name, **ARGUMENTS.get(name, {})) for _ in range(2)]
+    results = [run(name, **ARGUMENTS.get(name, {})) for _call in range(2)]
     if name == "vm_info":
         results.append(run(name, name="nobody"))
     if name == "vm":
