@@ -29,7 +29,7 @@ class Module(AnsibleModule):
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, LibvirtMissing):
-            self.fail_json(msg=missing_required_lib("libvirt-python", reason=f"for via: libvirt. {error.message}"))
+            self.fail_json(msg=missing_required_lib("libvirt (Debian: python3-libvirt)", reason="for via: libvirt"))
         if isinstance(error, ArchipelError):
             self.fail_json(msg=error.message, changed=bool(error.changes), changes=error.changes)
         if error is None:

@@ -42,6 +42,8 @@ def contact(client: Client, hypervisor: str, machine: str | None) -> str:
 class HypervisorAction(PlatformAction):
     """The action has the module's name, and its declaration gives the module's options."""
 
+    # As a module it needs both.
+    _requires_connection = True
     _supports_async = True
 
     @property
