@@ -51,9 +51,9 @@ class Controller:
 
         return play(machines) - play(())
 
-    def inventory(self, file_name: str, source: t.Mapping[str, t.Any], machines: t.Collection[str]) -> float:
+    def inventory(self, source: t.Mapping[str, t.Any], machines: t.Collection[str]) -> float:
         """Seconds of a listing, which has to name all these machines."""
-        file = self.directory / file_name
+        file = self.directory / "archipel.yml"
         file.write_text(json.dumps(source))
         seconds, listing = self._run("ansible-inventory", "-i", str(file), "--list")
         missing = set(machines) - json.loads(listing)["_meta"]["hostvars"].keys()

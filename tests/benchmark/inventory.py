@@ -34,7 +34,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             return Way(name, lambda: {LISTED: measure()}, yardstick)
 
         def listing(plugin: str, **options: t.Any) -> t.Callable[[], float]:
-            return lambda: controller.inventory("archipel.yml", {"plugin": plugin, **options}, host.names)
+            return lambda: controller.inventory({"plugin": plugin, **options}, host.names)
 
         ours = "archipel.orchestrator.archipel"
         return compare(

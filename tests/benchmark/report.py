@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -18,12 +19,15 @@ from measure import Spread, Table
 HEAD: t.Final = """\
 # Performance
 
-`make benchmark` measures; `-- --write` to its nox session writes this page. The same work is done in several ways in
-one run, every other round in reverse order. A figure is the median of {rounds} rounds, with the least and the most in
-parentheses. A ratio is this way's figure divided by the other's in the same round: below 1, this way takes less.
-Seconds of a playbook or an inventory are those of the whole command, less those of the same command with nothing to do.
+`make benchmark` measures, `.venv/bin/nox -s benchmark -- --write` writes this page. The same work is done in several
+ways in one run, every other round in reverse order, on a libvirtd, an ejabberd and an agent of the run's own. libvirt's
+test driver does at once what is asked of it, so what is measured is all that stands before libvirt.
 
-Absolute figures are of the machine below and the load that it had. Ratios last longer. No test asserts either.
+A figure is the median of {rounds} rounds, with the least and the most in parentheses. A ratio (÷) is this way's figure
+divided by the other's in the same round: below 1, this way takes less. Seconds of a playbook or an inventory are those
+of the whole command, less those of the same command with nothing to do.
+
+Seconds are of the machine below and of the load that it had; ratios last longer. No test asserts either.
 """
 
 
@@ -55,7 +59,7 @@ def _spread(spread: Spread) -> str:
 
 def _number(value: float) -> str:
     """Two significant digits, three of larger ones."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:#.2g}"
 
 
 def machine() -> list[str]:
@@ -64,22 +68,25 @@ def machine() -> list[str]:
     memory = int(_value(pathlib.Path("/proc/meminfo").read_text(), "MemTotal", ":").split()[0]) / 2**20
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     virsh = subprocess.run(["virsh", "--version"], check=True, capture_output=True, text=True).stdout.strip()
-    import ansible_collections.community.libvirt as community
-
-    manifest = json.loads((pathlib.Path(next(iter(community.__path__))) / "MANIFEST.json").read_text())
     packages = ("ansible-core", "slixmpp", "uvloop", "lxml", "libvirt-python")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     return [
         f"{os.cpu_count()} processors, {cpu}, {memory:.0f} GiB, {system}",
         f"load when the run began: {os.getloadavg()[0]:.1f}",
         f"libvirt {virsh} (test driver), ejabberd {_ejabberd()}, Python {platform.python_version()}, {versions}",
-        f"community.libvirt {manifest['collection_info']['version']}",
+        f"community.libvirt {_collection('ansible_collections.community.libvirt')}",
     ]
 
 
 def _value(text: str, key: str, separator: str) -> str:
     line = next(line for line in text.splitlines() if line.startswith(key))
     return line.partition(separator)[2].strip()
+
+
+def _collection(package: str) -> str:
+    (directory,) = importlib.import_module(package).__path__
+    manifest = json.loads((pathlib.Path(directory) / "MANIFEST.json").read_text())
+    return str(manifest["collection_info"]["version"])
 
 
 def _ejabberd() -> str:

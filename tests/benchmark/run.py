@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -38,6 +39,8 @@ def main() -> None:
     if options.write and options.parts:
         parser.error("only a whole run is written")
 
+    # So that what was started here is ended.
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(1))
     machine = report.machine()
     measured = []
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:

@@ -41,8 +41,8 @@ MACHINE: t.Final = """
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A hypervisor with machines called ``names``. libvirtd forgets the test driver's machines with its
-    last connection, so ``connection`` stays open."""
+    """A hypervisor with machines called ``names``. libvirtd forgets the test driver's machines with its last connection,
+    so ``connection`` stays open."""
 
     uri: str
     connection: libvirt.virConnect
@@ -57,6 +57,7 @@ class Process:
             self._process = subprocess.Popen(
                 [sys.executable, *command], env={**os.environ, **environment}, stdout=output, stderr=output
             )
+        self._name = " ".join(command)
         self._log = log
 
     def __enter__(self) -> Process:
@@ -81,7 +82,7 @@ class Process:
     def _cpu_seconds(self) -> float:
         if self._process.poll() is not None:
             raise RuntimeError(
-                f"{self._process.args} has ended with {self._process.returncode}:\n{self._log.read_text()[-3000:]}"
+                f"{self._name} has ended with {self._process.returncode}:\n{self._log.read_text()[-3000:]}"
             )
         # User and system time in ticks are fields 14 and 15; the name before them is in parentheses (proc(5)).
         fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
