@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel import errors
+from ansible_collections.archipel.orchestrator.plugins.plugin_utils import hypervisor
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
 
 
@@ -103,6 +104,26 @@ def test_a_contact_that_does_not_answer_in_time_is_said_to_be_silent(client: Cli
             client.execute(jid, "hypervisor_info", {}, timeout=0.5)
     finally:
         os.kill(platform.agent_process, signal.SIGCONT)
+
+
+def test_machines_are_told_in_pages_without_loss(
+    client: Client, over: t.Callable[[str], t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = "archipel.orchestrator.vm"
+    over("xmpp").play({vm: {"name": "page-{{ item }}", "memory": 64}, "loop": ["a", "b", "c"]})
+    jid = client.account.hypervisor("hv1")
+    whole = client.execute(jid, "vm_info", {})
+    monkeypatch.setattr(hypervisor, "_PAGE", 1)
+
+    def ask(**page: t.Any) -> dict[str, t.Any]:
+        return client.execute(jid, "vm_info", page)
+
+    paged, first = hypervisor._all_pages(ask, None), hypervisor._all_pages(ask, 2)
+    over("xmpp").play({vm: {"name": "page-{{ item }}", "state": "absent"}, "loop": ["a", "b", "c"]})
+    assert len(whole["vms"]) >= 4
+    assert paged == whole
+    assert first["vms"] == whole["vms"][:2]
+    assert first["next"] == whole["vms"][1]["uuid"]
 
 
 def test_the_job_of_a_long_action_is_awaited_and_its_failure_raised(client: Client) -> None:
