@@ -42,6 +42,7 @@ def test_a_right_configuration_passes(world: World) -> None:
         ("jid = 'hv1@", "jid = 'hv3@", "name: the hypervisor 'hv1' must have the account hv1@…, not hv3@xmpp.test."),
         ("jid = ", "#", "xmpp.jid: must be set."),
         ("/password'", "/nosuch'", "does not exist or may not be read"),
+        ("/ca.pem'", "/ejabberd.yml'", "holds no certificates in PEM"),
         ("administrators = ['admin@", "administrators = ['", "administrators: 'xmpp.test' is not a JID"),
         ("[xmpp]", "[xmpp", "is not TOML"),
         ("state_dir = '", "state_dir = '/nosuch", "state_dir: /nosuch"),

@@ -10,6 +10,7 @@ import typing as t
 import pytest
 from archipel.actions import Action
 from archipel_agent import hypervisor_entity, machine_entity
+from archipel_agent.daemon import Agent
 from archipel_agent.doors.chat import match
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.peers import Peers
@@ -69,7 +70,9 @@ async def outcome(asked: t.Awaitable[dict[str, t.Any]]) -> t.Collection[str]:
         return {error_of(failure)["code"]}
 
 
-async def reset(person: Client) -> None:
+async def reset(agent: Agent, person: Client) -> None:
+    if job := agent.jobs.changing(TEST_UUID):
+        await agent.jobs.ended(job.id)
     await person.call(HV1, "vm", {"name": "test", "state": "running"})
 
 
@@ -80,7 +83,7 @@ async def test_every_action_as_a_command(world: World, door: str) -> None:
     async with world.agent() as agent, world.person() as admin, world.person("hv2", resource="hv2") as peer:
         jid = await contact_of(agent)
         for contact, table in ((jid, MACHINE), (HV1, HYPERVISOR)):
-            await reset(admin)
+            await reset(agent, admin)
             for name, (arguments, expected) in table.items():
                 who = peer if name in BETWEEN_HYPERVISORS else admin
                 assert expected in await outcome(ask(who, contact, name, arguments)), name
@@ -115,7 +118,7 @@ async def test_every_phrase_in_chat(world: World) -> None:
     async with world.agent() as agent, world.person() as admin:
         jid = await contact_of(agent)
         for contact, table, kind in ((jid, MACHINE, "machine"), (HV1, HYPERVISOR, "hypervisor")):
-            await reset(admin)
+            await reset(agent, admin)
             actions = declared(kind)
             for name in table:
                 for phrase in actions[name].phrases:
@@ -123,6 +126,10 @@ async def test_every_phrase_in_chat(world: World) -> None:
                     meant = match(actions, text)
                     assert meant is not None
                     assert meant[0].name == name
+                    before = len(admin.heard)
                     answer = await admin.says(contact, text)
+                    if meant[0].long:
+                        # The end of the job is told too.
+                        await admin.until(lambda before=before: len(admin.heard) == before + 2)
                     assert "do not understand" not in answer
                     assert "agent's log" not in answer

@@ -36,12 +36,8 @@ def _libvirt(config: Config) -> list[str]:
 
 async def _xmpp(config: Config) -> list[str]:
     xmpp = config.xmpp
-    try:
-        server = Server(
-            xmpp.domain, xmpp.host, xmpp.port, trust(xmpp.ca_file), asyncio.Semaphore(1), xmpp.max_stanza_size
-        )
-    except OSError as error:
-        return [f"xmpp.ca_file: {xmpp.ca_file} holds no certificates: {error}."]
+    tls = trust(xmpp.ca_file)
+    server = Server(xmpp.domain, xmpp.host, xmpp.port, tls, asyncio.Semaphore(1), xmpp.max_stanza_size)
     # Another resource than the agent's own, which may be running.
     session = Session(f"{xmpp.jid}/check", xmpp.password, server)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import ssl
 import tomllib
 import types
 import typing as t
@@ -150,6 +151,11 @@ def _contradictions(config: Config) -> t.Iterator[str]:
             yield f"{key}: {path} does not exist or may not be read by this user."
         elif key == "xmpp.password_file" and path is not None and path.stat().st_mode & 0o007:
             yield f"{key}: {path} can be read by everyone; chmod 600 it."
+    if config.xmpp.ca_file is not None and os.access(config.xmpp.ca_file, os.R_OK):
+        try:
+            ssl.create_default_context(cafile=str(config.xmpp.ca_file))
+        except ssl.SSLError:
+            yield f"xmpp.ca_file: {config.xmpp.ca_file} holds no certificates in PEM."
     if not os.access(config.state_dir, os.W_OK | os.X_OK):
         yield f"state_dir: {config.state_dir} does not exist or may not be written by this user."
 

@@ -25,7 +25,7 @@ from slixmpp.util.sasl.mechanisms import SCRAM
 
 log = logging.getLogger(__name__)
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # A wrong password or certificate does not mend itself, and a server may ban who insists.
 PAUSE_AFTER_REFUSAL = 60.0
 LOGIN_TIMEOUT = 30
@@ -82,6 +82,7 @@ class Session:
         self._hurry = asyncio.Event()
         self._end: asyncio.Future[LoginFailed] = asyncio.get_running_loop().create_future()
         self._closing = False
+        self._attempt: t.Any = None
         self.client = self._make_client()
 
     def _make_client(self) -> slixmpp.ClientXMPP:
@@ -93,9 +94,10 @@ class Session:
         client.auto_authorize = None
         client.auto_subscribe = False
         client.add_event_handler("session_start", self._session_start)
-        client.add_event_handler("connection_failed", lambda why: self._over(_unreachable(self.server, self.jid, why)))
+        client.add_event_handler("connection_failed", self._attempt_failed)
+        client.add_event_handler("reconnect_delay", self._all_attempts_failed)
         client.add_event_handler("ssl_invalid_chain", lambda error: self._over(_untrusted(self.jid, error)))
-        client.add_event_handler("failed_all_auth", lambda _event: self._over(_refused(self.jid)))
+        client.add_event_handler("failed_all_auth", self._refused)
         client.add_event_handler("stream_error", self._stream_error)
         client.add_event_handler("disconnected", self._disconnected)
         return client
@@ -188,6 +190,20 @@ class Session:
         if not self._end.done():
             self._end.set_result(failure)
         self.client.cancel_connection_attempt()
+
+    def _attempt_failed(self, why: t.Any) -> None:
+        """One of the server's addresses; slixmpp goes on with the next."""
+        self._attempt = why
+
+    def _all_attempts_failed(self, _pause: t.Any) -> None:
+        self._over(_unreachable(self.server, self.jid, self._attempt))
+
+    def _refused(self, _event: t.Any) -> None:
+        if self.client.plugin["feature_mechanisms"].attempted_mechs:
+            self._over(_refused(self.jid))
+        else:
+            why = f"{self.jid.domain}: the server offers no SCRAM to log in by, and nothing else is spoken here."
+            self._over(LoginFailed(why, refused=True))
 
     def _session_start(self, _event: t.Any) -> None:
         assert self.client.transport is not None

@@ -59,12 +59,12 @@ class Index:
     def _changed(self, old: MachineState | None, new: MachineState | None) -> None:
         state = new or old
         assert state is not None
-        self._mark(state.uuid)
+        self._mark(state.uuid, *([self._own] if old is None or new is None else []))
         if new is not None and new.state == "running" and (old is None or old.state != "running"):
             self._look_later(new.uuid, iter(LOOKS_FOR_ADDRESS))
 
     def _mark(self, *items: str) -> None:
-        self._dirty.update((*items, self._own))
+        self._dirty.update(items)
         self._pubsub.wake(self)
 
     def _look_later(self, uuid: str, pauses: t.Iterator[int]) -> None:

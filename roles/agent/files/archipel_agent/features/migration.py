@@ -60,6 +60,7 @@ class MigrationInquiry:
             try:
                 state, under_way = await self._link.perform("reads", lambda hypervisor: _look(hypervisor, job))
             except Unavailable:
+                await asyncio.sleep(INTERVAL)
                 continue
             if not under_way:
                 return state
