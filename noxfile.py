@@ -249,7 +249,8 @@ def hosts(session: nox.Session) -> None:
     pytest(session, "tests/hosts")
 
 
-@nox.session(python=FLOOR, tags=["benchmark"])
+# The newest Python gets the newest ansible, and with it the newest community.libvirt.
+@nox.session(python=NEWEST, tags=["benchmark"])
 def benchmark(session: nox.Session) -> None:
     """tests/benchmark: ratios against direct libvirt and community.libvirt, and what contacts cost."""
     packages(session, "ejabberd", "libvirt-daemon", "openssl")

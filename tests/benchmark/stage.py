@@ -41,8 +41,8 @@ MACHINE: t.Final = """
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A hypervisor with machines called ``names``. libvirtd forgets the test driver's machines with its last connection,
-    so ``connection`` stays open."""
+    """A hypervisor with machines called ``names``. libvirtd forgets the test driver's machines with its last
+    connection, so ``connection`` stays open."""
 
     uri: str
     connection: libvirt.virConnect
