@@ -22,16 +22,18 @@ class Presence:
 
 
 class Entity(t.Protocol):
-    """``key`` is the machine's UUID or the hypervisor's name; ``name`` is for people."""
+    """``key`` is the machine's UUID or the hypervisor's name."""
 
     kind: str
     key: str
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """For people."""
 
     @property
-    def actions(self) -> t.Mapping[str, Action]: ...
+    def actions(self) -> t.Mapping[str, Action]:
+        """What it can be asked to do, by name."""
 
     def lane(self, action: Action) -> str | None:
         """In which lane of the link the action runs; None for those that run in the event loop."""

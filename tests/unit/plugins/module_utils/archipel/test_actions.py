@@ -25,8 +25,8 @@ class Pair:
 
 
 class Entity:
-    # pylint: disable-next=dangerous-default-value
     @action(permission="view", changes=False, phrases=("take {text}", "take it"), says="I took {text}.")
+    # pylint: disable-next=dangerous-default-value
     def take(
         self,
         *,
@@ -74,7 +74,8 @@ def declare(function: t.Callable[..., t.Any], **more: t.Any) -> t.Any:
     return action(**{"permission": "view", "changes": False, "says": "Done.", **more})(function)
 
 
-def undocumented(self: t.Any, *, text: Text) -> None: ...
+def undocumented(self: t.Any, *, text: Text) -> None:
+    pass
 
 
 def positional(self: t.Any, text: Text) -> None:
