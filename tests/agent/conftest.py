@@ -10,28 +10,21 @@ Tests are coroutines; each has a minute. Agents run in the test's own process wi
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import inspect
-import os
 import pathlib
-import subprocess
 import sys
 import typing as t
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# libvirtd.py is shared with the tests of the modules.
 sys.path[:0] = [str(ROOT / "tests/agent"), str(ROOT / "tests/integration")]
 
-import client  # noqa: E402
-from archipel_agent.config import Config, Libvirt, Xmpp  # noqa: E402
-from archipel_agent.daemon import Agent  # noqa: E402
 from ejabberd import DOMAIN, Ejabberd, available  # noqa: E402
-from libvirtd import Libvirtd  # noqa: E402
+from world import Daemon, World  # noqa: E402
 
 SECONDS = 60
-TEST_UUID = "6695eb01-f6a4-8304-79aa-97f2502e193f"  # of the machine that the test driver brings
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
@@ -60,16 +53,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Ejabberd]:
         made.stop()
 
 
-class Daemon(Libvirtd):
-    """A libvirtd that can go away and come back at the same address."""
-
-    def halt(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(20)
-        self.socket.unlink(missing_ok=True)
-
-
 @pytest.fixture
 def libvirtd() -> t.Iterator[Daemon]:
     daemon = Daemon()
@@ -80,100 +63,9 @@ def libvirtd() -> t.Iterator[Daemon]:
         daemon.stop()
 
 
-class World:
-    """What a test has: the server, and a directory."""
-
-    def __init__(self, server: Ejabberd, directory: pathlib.Path) -> None:
-        self.server = server
-        self.directory = directory
-
-    def config(self, name: str = "hv1", *, uri: str = "test:///default", **settings: t.Any) -> Config:
-        """For a hypervisor of that name; its state is kept for the rest of the test."""
-        state = self.directory / name
-        state.mkdir(exist_ok=True)
-        password = state / "password"
-        password.touch(0o600)
-        password.write_text(self.server.password)
-        made = Config(
-            name=name,
-            xmpp=Xmpp(f"{name}@{DOMAIN}", password, self.server.host, self.server.port, self.server.ca_file),
-            libvirt=Libvirt(uri, f"qemu+tls://{name}.test/system"),
-            contacts="all",
-            state_dir=state,
-            administrators=(self.server.administrator,),
-            peers=tuple(f"{other}@{DOMAIN}" for other in self.server.hypervisors if other != name),
-        )
-        return dataclasses.replace(made, **settings)
-
-    @contextlib.asynccontextmanager
-    async def running(self, config: Config) -> t.AsyncIterator[Agent]:
-        """An agent in this process, whatever becomes of it."""
-        agent = Agent(config)
-        task = asyncio.create_task(agent.run())
-        try:
-            yield agent
-        finally:
-            agent.stop()
-            await task
-
-    @contextlib.asynccontextmanager
-    async def agent(self, name: str = "hv1", **settings: t.Any) -> t.AsyncIterator[Agent]:
-        """An agent in this process that is online and knows its machines."""
-        async with self.running(self.config(name, **settings)) as agent:
-            await agent.session.online.wait()
-            await agent.link.up.wait()
-            yield agent
-
-    def person(self, name: str = "admin", **settings: t.Any) -> t.Any:
-        return client.connected(self.server, name, **settings)
-
-    def write(self, config: Config) -> pathlib.Path:
-        """The configuration as a file."""
-        file = config.state_dir / "agent.toml"
-        lists = "\n".join(f"{key} = {list(getattr(config, key))!r}" for key in ("administrators", "peers"))
-        file.write_text(
-            f"name = {config.name!r}\ncontacts = {config.contacts!r}\nstate_dir = {str(config.state_dir)!r}\n{lists}\n"
-            f"[xmpp]\njid = {config.xmpp.jid!r}\npassword_file = {str(config.xmpp.password_file)!r}\n"
-            f"host = {config.xmpp.host!r}\nport = {config.xmpp.port}\nca_file = {str(config.xmpp.ca_file)!r}\n"
-            f"[libvirt]\nuri = {config.libvirt.uri!r}\nmigration_uri = {config.libvirt.migration_uri!r}\n"
-        )
-        return file
-
-    def command(self, *arguments: str) -> subprocess.Popen[str]:
-        """The agent's command."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/files")]),
-        }
-        line = [sys.executable, "-m", "archipel_agent", *arguments]
-        return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-    def start(self, config: Config) -> subprocess.Popen[str]:
-        """An agent as a process of its own."""
-        return self.command("--config", str(self.write(config)))
-
-
 @pytest.fixture
 def world(server: Ejabberd, tmp_path: pathlib.Path) -> t.Iterator[World]:
     yield World(server, tmp_path)
     # The next test's agent has a new state, so it must be able to make the machines' accounts anew.
     for name in server.registered() - {"admin", "stranger", *server.hypervisors}:
         server.api("unregister", user=name, host=DOMAIN)
-
-
-def machine(name: str, uuid: str, **further: str) -> str:
-    """A minimal domain of the test driver."""
-    inside = "".join(f"<{tag}>{text}</{tag}>" for tag, text in further.items())
-    return (
-        f"<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory>"
-        f"<os><type arch='i686'>hvm</type></os>{inside}</domain>"
-    )
-
-
-async def contact_of(agent: Agent, uuid: str = TEST_UUID) -> str:
-    """The machine's full JID, when its contact is online."""
-    jid = f"{uuid}@{DOMAIN}/{agent.config.name}"
-    while uuid not in agent.contacts.contacts or not agent.contacts.contacts[uuid].session.online.is_set():
-        # The agent tells nobody inside its process; ten times a second is often enough.
-        await asyncio.sleep(0.1)
-    return jid

@@ -9,9 +9,9 @@ import typing as t
 
 import pytest
 from client import COMMANDS, Client, error_of
-from conftest import TEST_UUID, World, contact_of
 from slixmpp import JID
 from slixmpp.exceptions import IqError
+from world import TEST_UUID, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 

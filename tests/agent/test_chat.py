@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from client import Client
-from conftest import TEST_UUID, World, contact_of
 from slixmpp.xmlstream import ET
+from world import TEST_UUID, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 

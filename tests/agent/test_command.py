@@ -15,8 +15,8 @@ import typing as t
 
 import pytest
 from archipel_agent.config import ConfigError, load
-from conftest import World
 from slixmpp.exceptions import IqError
+from world import World
 
 HV1 = "hv1@xmpp.test/hv1"
 

@@ -13,8 +13,8 @@ import pytest
 from archipel_agent import database
 from archipel_agent.daemon import Agent
 from client import Client
-from conftest import DOMAIN, TEST_UUID, Daemon, World, contact_of, machine
 from slixmpp.exceptions import IqError
+from world import DOMAIN, TEST_UUID, Daemon, World, contact_of, machine
 
 HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
 OTHER_UUID = "5c5a1a0a-1d62-4b7e-8a53-5a0d2f5f6f01"

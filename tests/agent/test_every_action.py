@@ -15,9 +15,9 @@ from archipel_agent.doors.chat import match
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.peers import Peers
 from client import COMMANDS, Client, error_of
-from conftest import TEST_UUID, World, contact_of
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
+from world import TEST_UUID, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 DATA = "jabber:x:data"

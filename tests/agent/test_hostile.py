@@ -10,9 +10,9 @@ import json
 
 import pytest
 from client import COMMANDS, error_of
-from conftest import World, contact_of, machine
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
+from world import World, contact_of, machine
 
 HV1 = "hv1@xmpp.test/hv1"
 BOMB = """<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">

@@ -15,10 +15,10 @@ from archipel_agent import database
 from archipel_agent.config import Config
 from archipel_agent.wire import COMMANDS, command_element, json_element
 from client import Client, error_of
-from conftest import TEST_UUID, Daemon, World, contact_of
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
+from world import TEST_UUID, Daemon, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 

@@ -12,9 +12,9 @@ import pathlib
 import pytest
 from archipel_agent import session as sessions
 from client import error_of
-from conftest import DOMAIN, TEST_UUID, Daemon, World, contact_of
 from ejabberd import Ejabberd, certificate, free_port
 from slixmpp.exceptions import IqError
+from world import DOMAIN, TEST_UUID, Daemon, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 

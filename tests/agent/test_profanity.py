@@ -14,7 +14,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import World, contact_of
+from world import World, contact_of
 
 PATIENCE = 20
 

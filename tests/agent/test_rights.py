@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 from client import Client
-from conftest import TEST_UUID, World, contact_of
 from slixmpp import JID
 from slixmpp.exceptions import IqError
+from world import TEST_UUID, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
 

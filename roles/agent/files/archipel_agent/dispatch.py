@@ -13,7 +13,6 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-import logging
 import time
 import typing as t
 import weakref
@@ -27,8 +26,6 @@ from .entity import Entity, Result
 from .features.events import Events
 from .features.jobs import Job, Jobs
 from .libvirt_link import LANES
-
-log = logging.getLogger(__name__)
 
 # Requests of one JID that are under way, whatever they do.
 MAX_IN_FLIGHT = 256
@@ -100,7 +97,7 @@ class Dispatcher:
             outcome = error.code
             raise
         finally:
-            self._record(request, action, outcome)
+            self._events.outcome(action.name, request.entity.key, request.who.bare, request.door, outcome)
         return result
 
     def _begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
@@ -111,16 +108,8 @@ class Dispatcher:
             async with self._locked(subjects):
                 return await request.entity.run(action, arguments, progress)
 
-        def ended(outcome: str) -> None:
-            self._record(request, action, outcome)
-
-        job = self._jobs.begin(request.entity, action, arguments, subjects, request.who.bare, request.door, work, ended)
+        job = self._jobs.begin(request.entity, action, arguments, subjects, request.who.bare, request.door, work)
         return {"changed": False, "job": job.id, "msg": f"{action.name} has begun as job {job.id}."}
-
-    def _record(self, request: Request, action: Action, outcome: str) -> None:
-        log.info("%s on %s by %s (%s): %s", action.name, request.entity.name, request.who, request.door, outcome)
-        if outcome != "unchanged":
-            self._events.changed(action.name, request.entity.key, request.who.bare, request.door, outcome)
 
     def _refuse(self, entity: Entity, who: slixmpp.JID, action: str, door: str) -> None:
         key, now = (who.bare, entity.key, action), time.monotonic()
@@ -128,7 +117,6 @@ class Dispatcher:
             return
         self._refused = {k: when for k, when in self._refused.items() if now - when < REFUSALS_APART}
         self._refused[key] = now
-        log.warning("refused %s on %s to %s (%s)", action, entity.name, who, door)
         self._events.refused(action, entity.key, who.bare, door)
 
     def _refuse_busy(self, subjects: t.Iterable[str]) -> None:

@@ -35,10 +35,14 @@ class Events:
         self._number = 0
         self._lost = 0
 
-    def changed(self, action: str, entity: str, who: str, door: str, outcome: str) -> None:
-        self.publish("changed", action=action, entity=entity, who=who, door=door, outcome=outcome)
+    def outcome(self, action: str, entity: str, who: str, door: str, outcome: str) -> None:
+        """A changing action has ended: ``changed``, ``unchanged``, which is no event, or an error's code."""
+        log.info("%s on %s by %s (%s): %s", action, entity, who, door, outcome)
+        if outcome != "unchanged":
+            self.publish("changed", action=action, entity=entity, who=who, door=door, outcome=outcome)
 
     def refused(self, action: str, entity: str, who: str, door: str) -> None:
+        log.warning("%s on %s is refused to %s (%s)", action, entity, who, door)
         self.publish("refused", action=action, entity=entity, who=who, door=door)
 
     def publish(self, kind: str, **further: t.Any) -> None:

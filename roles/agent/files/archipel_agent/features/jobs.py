@@ -131,12 +131,11 @@ class Jobs:
         author: str,
         door: str,
         work: Work,
-        ended: t.Callable[[str], None],
     ) -> Job:
-        """Start the work and return at once. ``ended`` hears ``changed``, ``unchanged`` or an error's code."""
+        """Start the work and return at once."""
         id = secrets.token_hex(8)
         job = Job(id, action.name, entity.kind, entity.key, author, door, dict(arguments), subjects)
-        self._start(job, work, ended)
+        self._start(job, work)
         return job
 
     def look_into_unfinished(self, inquiries: t.Mapping[str, t.Callable[[Job, Progress], t.Awaitable[Result]]]) -> None:
@@ -148,7 +147,7 @@ class Jobs:
         for job in map(_from_row, rows):
             log.warning("looking into the job %s (%s), which the last run left running", job.id, job.action)
             inquiry = inquiries.get(job.action, _nobody_knows)
-            self._start(job, functools.partial(inquiry, job), lambda _outcome: None)
+            self._start(job, functools.partial(inquiry, job))
 
     async def drain(self, seconds: float) -> None:
         """Give running jobs so long to end; the others are looked into by the next run of the agent."""
@@ -157,19 +156,20 @@ class Jobs:
         for job in self._running.values():
             log.warning("the job %s (%s) is left running; the next start looks into it", job.id, job.action)
 
-    def _start(self, job: Job, work: Work, ended: t.Callable[[str], None]) -> None:
+    def _start(self, job: Job, work: Work) -> None:
         self._running[job.id] = job
         self._ends[job.id] = asyncio.Event()
         self._tell(job)
-        task = asyncio.get_running_loop().create_task(self._follow(job, work, ended), name=f"job {job.id}")
+        task = asyncio.get_running_loop().create_task(self._follow(job, work), name=f"job {job.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _follow(self, job: Job, work: Work, ended: t.Callable[[str], None]) -> None:
+    async def _follow(self, job: Job, work: Work) -> None:
         outcome = "failed"
         try:
             job.result = await work(_Told(functools.partial(self._progress, job)))
-            job.state, outcome = "succeeded", "changed" if job.result["changed"] else "unchanged"
+            changed = job.result["changed"] and not job.arguments.get("check")
+            job.state, outcome = "succeeded", "changed" if changed else "unchanged"
             job.text, job.fraction = job.result.get("msg", "done"), 1.0
         except Lost as lost:
             job.state, job.error, job.text, outcome = "lost", lost.as_data(), lost.message, "lost"
@@ -183,7 +183,7 @@ class Jobs:
         del self._running[job.id]
         self._tell(job)
         self._ends.pop(job.id).set()
-        ended(outcome)
+        self._events.outcome(job.action, job.entity, job.author, job.door, outcome)
 
     def _progress(self, job: Job, text: str, fraction: float | None) -> None:
         if job.state != "running":
