@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import pathlib
 
 import pytest
@@ -178,3 +179,25 @@ async def test_two_agents_of_one_name_do_not_chase_each_other(world: World, capl
         assert not agent.session.online.is_set()
         await second.plugin["xep_0199"].send_ping(DOMAIN)
     assert sessions.PAUSE_AFTER_REFUSAL >= 30
+
+
+async def test_nothing_is_left_of_lost_connections(world: World, libvirtd: Daemon) -> None:
+    """An agent that has lost libvirt and found it again has as many files open as before."""
+    async with world.person() as admin:
+        process = world.start(world.config(uri=libvirtd.uri, contacts="none"))
+        try:
+            admin.send_presence_subscription("hv1@xmpp.test")
+            await admin.saw(HV1, "available", "1 machines")
+            opened = []
+            for _ in range(3):
+                before = len(admin.seen)
+                await asyncio.to_thread(libvirtd.halt)
+                await admin.saw(HV1, "dnd", after=before)
+                before = len(admin.seen)
+                await asyncio.to_thread(libvirtd.start)
+                await admin.saw(HV1, "available", "1 machines", after=before)
+                opened.append(len(os.listdir(f"/proc/{process.pid}/fd")))
+            assert opened[0] == opened[-1]
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.communicate, timeout=20)

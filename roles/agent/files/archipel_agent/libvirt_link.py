@@ -103,7 +103,7 @@ class Link:
         self.switched: list[t.Callable[[], None]] = []
         self.lanes = {name: Lane(name, workers) for name, workers in LANES.items()}
         self._lost = asyncio.Event()
-        self._registered: list[int] = []
+        self._registered: list[tuple[t.Any, int]] = []
         self._waiting_events: list[tuple[str, t.Callable[[MachineState], MachineState | None] | None]] | None = None
         self._looks: dict[str, bool] = {}
 
@@ -125,6 +125,8 @@ class Link:
         try:
             await self._keep_open()
         finally:
+            self.up.clear()
+            await self._close()
             for lane in self.lanes.values():
                 lane.executor.shutdown(wait=False, cancel_futures=True)
 
@@ -145,14 +147,12 @@ class Link:
                 continue
             pause = SHORTEST_PAUSE
             log.info("libvirt at %s is reached; it has %d machines", self.uri, len(self.machines))
-            try:
-                await self._lost.wait()
-                self.why_not = f"The connection to libvirt at {self.uri} was lost."
-                log.warning("%s The agent goes on trying.", self.why_not)
-            finally:
-                self.up.clear()
-                await self._close()
+            await self._lost.wait()
+            self.why_not = f"The connection to libvirt at {self.uri} was lost."
+            log.warning("%s The agent goes on trying.", self.why_not)
+            self.up.clear()
             self._tell_switched()
+            await self._close()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -175,11 +175,10 @@ class Link:
         self._tell_switched()
 
     async def _close(self) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.lanes["reads"].executor, self._deregister)
+        # Not in the lanes' own threads, which may all be inside calls that the close ends.
+        await asyncio.to_thread(self._deregister)
         for lane in self.lanes.values():
-            # A lane whose threads are all inside a call is closed from another one.
-            await loop.run_in_executor(None, lane.close)
+            await asyncio.to_thread(lane.close)
 
     def _tell_switched(self) -> None:
         for callback in self.switched:
@@ -204,7 +203,7 @@ class Link:
         ):
             # A driver without metadata events has no metadata either.
             with contextlib.suppress(libvirt.libvirtError):
-                self._registered.append(handle.domainEventRegisterAny(None, event, callback, None))
+                self._registered.append((handle, handle.domainEventRegisterAny(None, event, callback, None)))
         try:
             domains = handle.listAllDomains()
         except libvirt.libvirtError as error:
@@ -215,15 +214,11 @@ class Link:
         return {state.uuid: state for state in found if state is not None}
 
     def _deregister(self) -> None:
-        connection = self.lanes["reads"].connection
+        """A registered callback keeps its connection open for ever. On a lost one the call fails after it let go."""
         registered, self._registered = self._registered, []
-        if connection is None:
-            return
-        # A registered callback keeps the connection open for ever. On a lost one the call fails after it has let go.
-        with contextlib.suppress(libvirt.libvirtError, ArchipelError):
-            for number in registered:
-                with contextlib.suppress(libvirt.libvirtError):
-                    connection.handle.domainEventDeregisterAny(number)
+        for handle, number in registered:
+            with contextlib.suppress(libvirt.libvirtError):
+                handle.domainEventDeregisterAny(number)
 
     # In the event loop
 

@@ -138,6 +138,7 @@ class Contacts:
         if wanted and uuid not in self._lives:
             assert state is not None
             self._lives[uuid] = asyncio.get_running_loop().create_task(self._live(state), name=f"contact {uuid}")
+            self._lives[uuid].add_done_callback(_tell_fault)
         elif not wanted and uuid in self._lives:
             life = self._lives.pop(uuid)
             life.cancel()
@@ -265,3 +266,8 @@ class Contacts:
         self._database.execute("UPDATE accounts SET registered = 1, elsewhere = 0 WHERE uuid = ?", (uuid,))
         self._elsewhere.discard(uuid)
         return True
+
+
+def _tell_fault(life: asyncio.Task[None]) -> None:
+    if not life.cancelled() and (fault := life.exception()) is not None:
+        log.error("the %s has ended by a fault of the agent", life.get_name(), exc_info=fault)
