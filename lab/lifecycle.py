@@ -35,7 +35,7 @@ def locked(lab: Lab) -> t.Iterator[None]:
         yield
 
 
-def prepare(lab: Lab, wanted: t.Sequence[Host], also: dict[str, t.Callable[[], object]] | None = None) -> None:
+def prepare(lab: Lab, wanted: t.Sequence[Host], also: t.Mapping[str, t.Callable[[], object]] | None = None) -> None:
     """What hosts stand on, made where it is missing; ``also`` is other work that can be done beside the layers."""
     preflight.install(lab)
     if not base.directory(lab).exists():

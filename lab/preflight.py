@@ -65,14 +65,18 @@ def _check_overlay(lab: Lab) -> None:
         subprocess.run(["umount", root], check=True)
 
 
+def missing() -> list[str]:
+    """The packages that making hosts needs and this machine lacks."""
+    return [package for command, package in _PACKAGES.items() if not shutil.which(command)]
+
+
 def install(lab: Lab) -> None:
-    """Install what is missing to make hosts, and say what it is."""
-    missing = [package for command, package in _PACKAGES.items() if not shutil.which(command)]
-    if not missing:
-        print("  nothing needs to be installed on this machine")
+    """Install what is missing, and say what it is."""
+    packages = missing()
+    if not packages:
         return
-    with step(f"installing on this machine: {' '.join(missing)}"):
+    with step(f"installing on this machine: {' '.join(packages)}"):
         log = lab.logs / "apt.log"
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         run("apt-get", "-qq", "update", log=log, environment=environment)
-        run("apt-get", "-qq", "install", "--no-install-recommends", *missing, log=log, environment=environment)
+        run("apt-get", "-qq", "install", "--no-install-recommends", *packages, log=log, environment=environment)

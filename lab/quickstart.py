@@ -49,8 +49,11 @@ def up(lab: Lab) -> None:
     _title("Hosts")
     if any(hosts.is_running(lab, one) for one in wanted):
         lifecycle.down(lab)
+    if not preflight.missing():
+        print("  nothing needs to be installed on this machine")
     with lifecycle.locked(lab):
-        lifecycle.prepare(lab, wanted, {"a tiny Linux for machines": lambda: guest.make(lab)})
+        tiny = {} if guest.guest(lab).directory.exists() else {"a tiny Linux for machines": lambda: guest.make(lab)}
+        lifecycle.prepare(lab, wanted, tiny)
         lifecycle.start(lab, wanted)
     _title("Platform")
     with _step(story, f"{SITE}: ejabberd, libvirt, agents"):
@@ -65,7 +68,7 @@ def up(lab: Lab) -> None:
     _tell("web1", answer)
     with _step(story, "its ad-hoc command state"):
         state = story.state()
-    _tell("form", ", ".join(f"{label}: {value}" for label, value in state.items()))
+    _tell("form", ", ".join(f"{label}: {state[label]}" for label in ("name", "state", "reason")))
     with _step(story, "archipel.orchestrator.vm_migrate moves it to hv2, live, with its disk"):
         moved = story.migration()
     _tell("page", f"counted on from {moved.count_before} to {moved.count_after}")
