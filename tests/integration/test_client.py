@@ -41,6 +41,7 @@ def test_many_requests_are_answered_in_their_order(client: Client) -> None:
     assert all(isinstance(answer, errors.Unavailable) for answer in answers[1::2])
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_has_a_stream_of_its_own(client: Client) -> None:
     """As Ansible's workers do."""
     assert client.ping([client.account.domain]) == [None]

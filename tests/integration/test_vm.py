@@ -132,7 +132,7 @@ def test_an_unknown_machine_is_not_found_in_the_same_words_both_ways(over: t.Cal
 
 def test_a_name_with_template_characters_stays_a_name(ansible: t.Any) -> None:
     """What a hypervisor says is never rendered on the controller."""
-    name = "{{ 7 * 7 }}"
+    name = "{{ 'ren' ~ 'dered' }}"
     raw = "{% raw %}" + name + "{% endraw %}"
     made, asked, shown, gone = ansible.play(
         {VM: {"name": raw, "memory": 64}},
@@ -143,7 +143,7 @@ def test_a_name_with_template_characters_stays_a_name(ansible: t.Any) -> None:
     assert made["changed"], made
     assert asked["vms"][0]["name"] == name
     assert name in shown["msg"]
-    assert "49" not in shown["msg"]
+    assert "rendered" not in shown["msg"]
     assert gone["changed"]
 
 
