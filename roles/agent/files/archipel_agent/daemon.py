@@ -13,6 +13,8 @@ import signal
 import time
 import typing as t
 
+from slixmpp.exceptions import IqError, IqTimeout
+
 from . import config as configuration
 from . import database, systemd
 from .authority import Authority
@@ -109,8 +111,9 @@ class Agent:
 
     async def _close(self) -> None:
         await asyncio.gather(self.jobs.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS))
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self.events.flush() if self.session.online.is_set() else asyncio.sleep(0), 2)
+        if self.session.online.is_set():
+            with contextlib.suppress(IqError, IqTimeout, TimeoutError):
+                await asyncio.wait_for(self.events.flush(), 2)
         await self.contacts.close()
         await self.session.close()
 

@@ -82,6 +82,7 @@ class Session:
         self._hurry = asyncio.Event()
         self._end: asyncio.Future[LoginFailed] = asyncio.get_running_loop().create_future()
         self._closing = False
+        self._was_refused = False
         self._attempt: t.Any = None
         self.client = self._make_client()
 
@@ -110,7 +111,7 @@ class Session:
                 async with self.server.gate:
                     await self.log_in()
                 if self.why_not:
-                    log.log(self._level, "%s is online again", self.jid)
+                    log.log(min(self._level, logging.INFO), "%s is online again", self.jid)
                 self.why_not = ""
                 began = asyncio.get_running_loop().time()
                 self.online.set()
@@ -132,6 +133,7 @@ class Session:
             if str(failure) != self.why_not:
                 log.log(logging.WARNING if failure.refused else self._level, "%s", failure)
             self.why_not = str(failure)
+            self._was_refused = failure.refused
             if failure.wrong_password and self.mend is not None and await self.mend():
                 continue
             wait = PAUSE_AFTER_REFUSAL if failure.refused else pause
@@ -141,9 +143,10 @@ class Session:
                 async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):
                     await self._hurry.wait()
 
-    def hurry(self) -> None:
-        """Try again now, since something may have been mended."""
-        self._hurry.set()
+    def hurry(self, *, refused: bool = True) -> None:
+        """Try again now, since something may have been mended; without ``refused`` only where nobody was refused."""
+        if refused or not self._was_refused:
+            self._hurry.set()
 
     async def log_in(self) -> None:
         """One attempt; LoginFailed says what is wrong and what to do."""
