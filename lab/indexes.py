@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import pathlib
 import re
-import subprocess
 import sys
 import typing as t
 import urllib.parse
@@ -23,27 +22,25 @@ _DEFAULT: t.Final = (
 @functools.cache
 def sources(suite: str) -> list[str]:
     """Debian's entries among the machine's own apt sources, as lines, with their suites in the wanted one."""
-    said = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
-            "Created-By: Packages",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    found = _debian_targets()
+    if not found:
+        run("apt-get", "-qq", "update")
+        found = _debian_targets()
     components: dict[tuple[str, str], list[str]] = {}
-    for line in sorted(set(said.splitlines())):
-        origin, uri, release, component = line.split("|")
-        if origin == "Debian" and not release.endswith("-backports"):
-            release = re.sub(r"^[a-z]+", suite, release)
-            components.setdefault((uri, release), []).append(component)
+    for uri, release, component in found:
+        if not release.endswith("-backports"):
+            components.setdefault((uri, re.sub(r"^[a-z]+", suite, release)), []).append(component)
     if not components:
-        raise LabError("apt on this machine knows no Debian packages: run `apt-get update` and look at its sources.")
+        raise LabError("apt on this machine has no source of Debian's packages; hosts are made from those.")
     return [f"deb {uri} {release} {' '.join(names)}" for (uri, release), names in components.items()]
+
+
+def _debian_targets() -> list[tuple[str, str, str]]:
+    """URI, release and component of each of Debian's package lists that apt has here."""
+    form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
+    said = run("apt-get", "indextargets", "--format", form, "Created-By: Packages")
+    targets = {tuple(line.split("|")) for line in said.splitlines()}
+    return sorted((uri, release, component) for origin, uri, release, component in targets if origin == "Debian")
 
 
 def acquire_options() -> str:

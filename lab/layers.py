@@ -88,7 +88,9 @@ def _fill(lab: Lab, layer: Layer, root: pathlib.Path) -> None:
     never = root / "usr/sbin/policy-rc.d"
     never.write_text("#!/bin/sh\nexit 101\n")
     never.chmod(0o755)
-    commands = [f"apt-get -qq install --no-install-recommends {' '.join(layer.packages)}", "apt-get clean"]
+    install = f"apt-get -qq install --no-install-recommends {' '.join(layer.packages)}"
+    # The base's package lists may be weeks old, and what they name gone.
+    commands = [f"{{ {install} || {{ apt-get -qq update && {install}; }}; }}", "apt-get clean"]
     commands += [f"systemctl --quiet disable {unit}" for unit in layer.off]
     container = Container(f"{lab.name}-make-{layer.name}", root, ("--resolv-conf=replace-host",))
     words = ("env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", " && ".join(commands))
