@@ -165,10 +165,12 @@ class Client:
                 time.sleep(1)
                 continue
             patience = time.monotonic() + _JOB_PATIENCE
-            if state["state"] == "succeeded":
-                return state["result"] or {}
-            if state["state"] != "running":
-                raise errors.from_data(state["error"] or {"msg": f"The job {job} of {jid} is {state['state']}."})
+            if state.get("state") == "succeeded":
+                return state.get("result") or {}
+            if state.get("state") != "running":
+                raise errors.from_data(
+                    state.get("error") or {"msg": f"The job {job} of {jid} is {state.get('state')}."}
+                )
             now = state.get("progress") or {}
             if progress is not None and now.get("text") and now != told:
                 told = now
@@ -208,7 +210,10 @@ _streams_lock = threading.Lock()
 def _stream(account: Account) -> _Stream:
     with _streams_lock:
         stream = _streams.get((os.getpid(), account))
-        if stream is None or not stream.alive:
+        if stream is not None and not stream.alive:
+            stream.close()
+            stream = None
+        if stream is None:
             stream = _streams[os.getpid(), account] = _Stream(account)
         return stream
 
@@ -242,7 +247,7 @@ class _Stream:
             # Waiting for the server's end of stream would cost 100 ms and bring nothing.
             if self._xmpp.transport is not None:
                 self._xmpp.send_raw("</stream:stream>")
-                self._xmpp.transport.close()
+                self._xmpp.transport.abort()
             self._loop.call_soon(self._loop.stop)
 
         with contextlib.suppress(RuntimeError):
