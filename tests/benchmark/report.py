@@ -31,12 +31,12 @@ Seconds are of the machine below and of the load that it had; ratios last longer
 """
 
 
-def page(machine: t.Iterable[str], parts: t.Iterable[tuple[str, str, t.Sequence[Table]]], rounds: int) -> str:
-    """``parts`` are a heading, what there is to say, and the tables."""
-    sections = [HEAD.format(rounds=rounds), "## The machine\n", *(f"- {line}" for line in machine), ""]
-    for heading, text, tables in parts:
-        sections += [f"## {heading}\n", text.strip() + "\n", *map(markdown, tables)]
-    return "\n".join(sections)
+def head(rounds: int) -> str:
+    return "\n".join([HEAD.format(rounds=rounds), "## The machine\n", *(f"- {line}" for line in machine()), ""])
+
+
+def section(heading: str, text: str, tables: t.Iterable[Table]) -> str:
+    return "\n".join([f"## {heading}\n", text.strip() + "\n", *map(markdown, tables)])
 
 
 def markdown(table: Table) -> str:

@@ -41,18 +41,17 @@ def main() -> None:
 
     # So that what was started here is ended.
     signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(1))
-    machine = report.machine()
-    measured = []
+    written = [report.head(options.rounds)]
+    print(written[0], flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         stage = Stage(pathlib.Path(directory))
         for name in options.parts or PARTS:
-            print(f"{name}", file=sys.stderr, flush=True)
+            print(name, file=sys.stderr, flush=True)
             part = importlib.import_module(name)
-            measured.append((PARTS[name], part.__doc__ or "", part.run(stage, options.rounds)))
-    page = report.page(machine, measured, options.rounds)
-    print(page)
+            written.append(report.section(PARTS[name], part.__doc__ or "", part.run(stage, options.rounds)))
+            print(written[-1], flush=True)
     if options.write:
-        (ROOT / "docs/performance.md").write_text(page)
+        (ROOT / "docs/performance.md").write_text("\n".join(written).rstrip() + "\n")
 
 
 if __name__ == "__main__":
