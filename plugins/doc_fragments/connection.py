@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The default fragment is of modules for both ways; PLATFORM is of those that know only XMPP."""
+    """The default fragment is of modules for both ways, PLATFORM of those that know only XMPP; OPTIONS is of both."""
 
     DOCUMENTATION = r"""
 options:
@@ -22,8 +22,6 @@ options:
       - libvirt
       - xmpp
     default: libvirt
-extends_documentation_fragment:
-  - archipel.orchestrator.connection.options
 requirements:
   - libvirt-python and lxml on the task's host for O(via=libvirt)
   - slixmpp >= 1.17 and Python >= 3.11 on the controller for O(via=xmpp)
