@@ -73,7 +73,7 @@ class Lab:
 
     @property
     def logs(self) -> pathlib.Path:
-        return self.directory / "logs"
+        return self.directory / "logs" / self.name
 
     @property
     def bridge(self) -> str:
