@@ -136,6 +136,7 @@ def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
     (where,) = running_on(story, "web1")
     contact = story.answer()[0]
     assert contact.endswith(f"/{where}")
+    assert story.count() > 0
     assert job["state"] in ("succeeded", "failed", "lost")
     assert job["state"] != "succeeded" or where == "hv1"
     if job["state"] != "succeeded":
