@@ -22,7 +22,8 @@ _NEXT: t.Final = """
 What to try next, after   . {environment}
 
   python -m lab.talk web1 help                   what web1 understands: pause, resume, shutdown, start ...
-  python -m lab.talk web1 migrate to hv1         the way back
+  python -m lab.talk web1 migrate to hv1 copying all
+                                                 the way back, with its disk
   python -m lab.talk hv2 list                    a hypervisor is a contact too
   python -m lab.talk web1 --command info         an ad-hoc command, as any Jabber client runs it
   ansible-inventory -i lab/archipel.yml --list   the platform as an inventory

@@ -306,7 +306,12 @@ class Machine:
         permission="migrate",
         changes=True,
         long=True,
-        phrases=("migrate to {destination}", "move to {destination}"),
+        phrases=(
+            "migrate to {destination}",
+            "move to {destination}",
+            "migrate to {destination} copying {copy_storage}",
+            "move to {destination} copying {copy_storage}",
+        ),
         says="{msg}",
     )
     def migrate(

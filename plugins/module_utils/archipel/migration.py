@@ -212,6 +212,8 @@ def _failure(machine: Machine, move: Move, error: t.Any, *, aborted: bool) -> Ar
         return OperationFailed(
             f"{machine.name} was not moved within {move.wait_timeout} s; the move was aborted. {remains}"
         )
+    if error.get_error_code() == libvirt.VIR_ERR_MIGRATE_UNSAFE and move.copy_storage == "none":
+        remains = f"If its disks are not on storage that both sides share, use copy_storage: all. {remains}"
     failure = translated(error, f"{machine.name} could not be moved")
     return type(failure)(f"{failure.message} {remains}")
 
