@@ -102,7 +102,8 @@ def from_data(untrusted: t.Any) -> ArchipelError:
     """The error that ``as_data`` described; a code of a newer version becomes ``OperationFailed``."""
     data = untrusted if isinstance(untrusted, dict) else {}
     changes = data.get("changes")
-    kinds = {kind.code: kind for kind in _tree(ArchipelError)}
+    # Others may derive further kinds; these have the code of the kind that they are.
+    kinds = {kind.code: kind for kind in _tree(ArchipelError) if "code" in vars(kind)}
     kind = kinds.get(str(data.get("code")), OperationFailed)
     return kind(
         str(data.get("msg") or "No reason was given."),

@@ -312,7 +312,12 @@ class Machine:
             "migrate to {destination} copying {copy_storage}",
             "move to {destination} copying {copy_storage}",
         ),
-        says="{msg}",
+        # A plan, and a move that was found out afterwards, have no time that it took.
+        says=lambda r: (
+            f"I have moved from {r['source']} to {r['destination']}, in {r['elapsed']:.1f} s."
+            if "elapsed" in r
+            else r["msg"]
+        ),
     )
     def migrate(
         self,
