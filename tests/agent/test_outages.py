@@ -189,7 +189,7 @@ async def test_nothing_is_left_of_lost_connections(world: World, libvirtd: Daemo
             admin.send_presence_subscription("hv1@xmpp.test")
             await admin.saw(HV1, "available", "1 machines")
             opened = []
-            for _ in range(3):
+            for _attempt in range(3):
                 before = len(admin.seen)
                 await asyncio.to_thread(libvirtd.halt)
                 await admin.saw(HV1, "dnd", after=before)
