@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import time
 import typing as t
 
 import pytest
 
 from lab import guest, hosts, lifecycle
-from lab.plan import STANDARD, Lab, host
+from lab.plan import STANDARD, XMPP_DOMAIN, Lab, host
 from lab.story import Story
 
 pytestmark = pytest.mark.timeout(600)
@@ -32,8 +34,33 @@ def running_on(story: Story, name: str) -> list[str]:
     return [hv for hv in HYPERVISORS if name in story.on(hv, "virsh list --name --state-running").split()]
 
 
+def registration(lab: Lab, name: str) -> str:
+    """What the server says to somebody who asks for an account before he logs in (XEP-0077), from the first byte on."""
+    trust = ssl.create_default_context(cafile=lab.platform / "ca.pem")
+    address = (lab.address(host("xmpp1")), 5223)
+    with socket.create_connection(address, 10) as tcp, trust.wrap_socket(tcp, server_hostname=XMPP_DOMAIN) as stream:
+        stream.sendall(
+            f"<stream:stream to='{XMPP_DOMAIN}' version='1.0' xmlns='jabber:client'"
+            " xmlns:stream='http://etherx.jabber.org/streams'><iq type='set' id='1'><query xmlns='jabber:iq:register'>"
+            f"<username>{name}</username><password>guessed</password></query></iq>".encode()
+        )
+        said = b""
+        while not re.search(rb"</iq>|<iq [^>]*/>", said) and (more := stream.recv(65536)):
+            said += more
+    return said.decode()
+
+
 def test_the_platform_is_applied(story: Story) -> None:
     assert all(count > 0 for count in story.site().values())
+
+
+def test_nobody_registers_a_machine_without_being_logged_in(story: Story, lab: Lab) -> None:
+    """mod_register alone would let strangers have any name in the shape of a UUID."""
+    name = "00000000-1111-4222-8333-444444444444"
+    said = registration(lab, name)
+    assert "<not-authorized" in said
+    assert "iq-register" not in said
+    assert name not in story.on("xmpp1", f"ejabberdctl registered_users {XMPP_DOMAIN}")
 
 
 def test_applied_again_it_changes_nothing(story: Story) -> None:
