@@ -95,6 +95,14 @@ def test_it_moves_with_its_disk_while_its_page_counts_on(story: Story) -> None:
     assert "web1" not in story.on("hv1", "virsh list --all --name").split()
 
 
+def test_both_ways_tell_the_same_of_a_machine(story: Story) -> None:
+    """A module that libvirt answers on the host, and the agent that answers over XMPP."""
+    name = "archipel.orchestrator.vm_info"
+    libvirt, xmpp = (story.module("hv2", name, name="web1", via=via)["vms"] for via in ("libvirt", "xmpp"))
+    assert libvirt == xmpp
+    assert libvirt[0]["state"] == "running"
+
+
 def test_moved_again_nothing_changes(story: Story) -> None:
     assert story.playbook("migration") == {"hv1": 0}
 
@@ -168,3 +176,17 @@ def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
     assert job["state"] != "succeeded" or where == "hv1"
     if job["state"] != "succeeded":
         assert job["error"]["msg"]
+
+
+def test_a_machine_that_is_off_moves_as_a_definition(story: Story) -> None:
+    """And its contact with it, though nothing of it ever ran there."""
+    assert "foreign1" in story.on("hv1", "virsh list --all --name --state-shutoff").split()
+    moved = story.module(
+        "hv1", "archipel.orchestrator.vm_migrate", via="xmpp", name="foreign1", destination="hv2", live=False
+    )
+    assert moved["changed"]
+    assert "foreign1" not in story.on("hv1", "virsh list --all --name").split()
+    assert "foreign1" in story.on("hv2", "virsh list --all --name --state-shutoff").split()
+    contact, answer = story.says("foreign1", "how are you")
+    assert contact.endswith("/hv2")
+    assert answer.startswith("I am foreign1. I am shutoff on hv2")

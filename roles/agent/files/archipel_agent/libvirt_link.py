@@ -231,9 +231,9 @@ class Link:
         if known is not None and derive is not None:
             self._put(uuid, derive(known))
         if known is None or derive is None or uuid in self._looks:
-            self._ask(uuid)
+            self.look(uuid)
 
-    def _ask(self, uuid: str) -> None:
+    def look(self, uuid: str) -> None:
         """Look at a machine; once more, if something happens while we look."""
         if uuid in self._looks:
             self._looks[uuid] = True
