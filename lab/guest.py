@@ -43,17 +43,13 @@ _POWER_BUTTON: t.Final = "#!/bin/sh\necho powering off >/dev/console\npoweroff -
 
 @dataclasses.dataclass(frozen=True)
 class Guest:
-    """Where its two files are, or will be."""
+    """Where its kernel and initrd.gz are, or will be."""
 
     directory: pathlib.Path
 
     @property
     def kernel(self) -> pathlib.Path:
         return self.directory / "vmlinuz"
-
-    @property
-    def initrd(self) -> pathlib.Path:
-        return self.directory / "initrd.gz"
 
 
 def _kernel_package() -> str:
