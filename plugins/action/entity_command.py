@@ -8,8 +8,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._arguments import CHECK, ENTITY_COMMAND
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.actions import Action, actions_of
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machine import Machine
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.actions import Action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import (
+    ACTIONS,
+    MACHINE_ACTIONS,
+)
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils import hypervisor as hypervisors
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.action import PlatformAction
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
@@ -26,7 +29,7 @@ class ActionModule(PlatformAction):
 
     def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         name, arguments = parameters["action"], dict(parameters["arguments"])
-        declared = (actions_of(Machine, "machine") if parameters["machine"] else hypervisors.ACTIONS).get(name)
+        declared = (MACHINE_ACTIONS if parameters["machine"] else ACTIONS).get(name)
         if self._task.check_mode:
             if _checks(declared):
                 arguments[CHECK] = True

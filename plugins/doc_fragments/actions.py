@@ -9,10 +9,6 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
-    HYPERVISOR_INFO = r"""
-options: {}
-"""
-
     VM_INFO = r"""
 options:
   name:
@@ -366,4 +362,8 @@ options:
       - Seconds after which the move is aborted; the machine then stays where it was.
     type: int
     default: 3600
+"""
+
+    HYPERVISOR_INFO = r"""
+options: {}
 """

@@ -10,10 +10,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._arguments import arguments_of, of_action
-from .archipel.actions import actions_of
 from .archipel.connection import Connection
 from .archipel.errors import ArchipelError, LibvirtMissing
-from .archipel.hypervisor import Hypervisor
+from .archipel.hypervisor import ACTIONS, Hypervisor
 
 if t.TYPE_CHECKING:
     from ._arguments import Options
@@ -38,7 +37,7 @@ class Module(AnsibleModule):
 
 def run_action(name: str) -> None:
     """Be the module of that name: an action of the hypervisor that libvirt reaches from here."""
-    action = actions_of(Hypervisor, "hypervisor")[name]
+    action = ACTIONS[name]
     with Module(argument_spec=of_action(action), supports_check_mode=True) as module:
         given = module.params
         arguments = action.bind(arguments_of(action, given, check=module.check_mode))

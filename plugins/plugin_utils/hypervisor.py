@@ -10,12 +10,10 @@ import typing as t
 
 from ..module_utils._arguments import arguments_of, of_action
 from ..module_utils.archipel import errors
-from ..module_utils.archipel.actions import Action, actions_of
-from ..module_utils.archipel.hypervisor import Hypervisor
+from ..module_utils.archipel.actions import Action
+from ..module_utils.archipel.hypervisor import ACTIONS
 from .action import PlatformAction, harmless
 from .xmpp import Client
-
-ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
 
 _UUID: t.Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 

@@ -9,8 +9,8 @@ import re
 import typing as t
 
 import pytest
-from archipel.actions import Action
-from archipel_agent import hypervisor_entity, machine_entity
+from archipel.actions import Action, actions_of
+from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from archipel_agent.daemon import Agent
 from archipel_agent.doors.chat import match
 from archipel_agent.features.jobs import Jobs
@@ -53,9 +53,9 @@ BETWEEN_HYPERVISORS: t.Final = {"destination", "handover"}
 def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
-        return dict(machine_entity.ACTIONS)
-    features = (hypervisor_entity.actions_of(feature, "hypervisor") for feature in (Jobs, Peers))
-    return {name: a for actions in (hypervisor_entity.ACTIONS, *features) for name, a in actions.items()}
+        return dict(MACHINE_ACTIONS)
+    features = (actions_of(feature, "hypervisor") for feature in (Jobs, Peers))
+    return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 
 @pytest.mark.parametrize(("kind", "table"), [("machine", MACHINE), ("hypervisor", HYPERVISOR)])

@@ -21,8 +21,7 @@ sys.path[:0] = [str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/file
 import archipel_agent.features  # noqa: E402
 from archipel.actions import Action, Argument, actions_of  # noqa: E402
 from archipel.definition import Definition  # noqa: E402
-from archipel.hypervisor import Hypervisor  # noqa: E402
-from archipel.machine import Machine  # noqa: E402
+from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS  # noqa: E402
 
 PAGE = ROOT / "docs/actions.md"
 
@@ -42,10 +41,9 @@ def contacts() -> t.Iterator[tuple[str, str, list[Action]]]:
     of_features = {
         action.name: action for feature in features() for action in actions_of(feature, "hypervisor").values()
     }
-    hypervisor = actions_of(Hypervisor, "hypervisor") | of_features
+    hypervisor = ACTIONS | of_features
     yield "Hypervisor", "The contact `<name>@<domain>/<name>`.", list(hypervisor.values())
-    machine = actions_of(Machine, "machine")
-    yield "Machine", "The contact `<uuid>@<domain>/<hypervisor>`.", list(machine.values())
+    yield "Machine", "The contact `<uuid>@<domain>/<hypervisor>`.", list(MACHINE_ACTIONS.values())
 
 
 def features() -> t.Iterator[type]:

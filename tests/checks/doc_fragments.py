@@ -17,8 +17,8 @@ FRAGMENTS = ROOT / "plugins/doc_fragments/actions.py"
 sys.path.insert(0, str(ROOT / "plugins"))
 
 from module_utils._arguments import of_argument  # noqa: E402
-from module_utils.archipel.actions import Action, actions_of  # noqa: E402
-from module_utils.archipel.hypervisor import Hypervisor  # noqa: E402
+from module_utils.archipel.actions import Action  # noqa: E402
+from module_utils.archipel.hypervisor import ACTIONS  # noqa: E402
 
 HEADER = '''\
 # Copyright (c) 2026, Archipel contributors
@@ -57,7 +57,7 @@ def fragment(action: Action) -> str:
 
 
 def main() -> int:
-    text = HEADER + "".join(fragment(action) for action in actions_of(Hypervisor, "hypervisor").values())
+    text = HEADER + "".join(fragment(action) for action in ACTIONS.values())
     if "--check" in sys.argv[1:]:
         if FRAGMENTS.read_text(encoding="utf-8") == text:
             return 0

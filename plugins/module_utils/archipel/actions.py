@@ -34,6 +34,8 @@ _LARGEST = (1 << 63) - 1
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # C ends at the one, UTF-8 has no others
 _NONE = type(None)
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
+Says = t.Union[str, t.Callable[[t.Mapping[str, t.Any]], str]]
+MACHINE: t.Final = "machine"
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
 
 
@@ -144,8 +146,21 @@ class Argument:
 
 
 @dataclasses.dataclass(frozen=True)
+class OfMachine:
+    """How a machine's own contact has an action of its hypervisor: under this name, without saying which machine, and
+    in the first person."""
+
+    name: str
+    phrases: tuple[str, ...] = ()
+    says: Says | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Action:
-    """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``."""
+    """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``.
+
+    ``concerns`` is the kind of thing that it is about: ``machine``, ``network``, ``pool`` …
+    """
 
     name: str
     entity: str
@@ -155,9 +170,11 @@ class Action:
     long: bool
     phrases: tuple[str, ...]
     arguments: tuple[Argument, ...]
-    says: str | t.Callable[[t.Mapping[str, t.Any]], str]
+    says: Says
     function: t.Callable[..., t.Any]
     wants_progress: str | None
+    concerns: str = MACHINE
+    of_machine: OfMachine | None = None
 
     def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
         """Keyword arguments for ``function``, from data that came from outside."""
@@ -181,10 +198,12 @@ def action(
     *,
     permission: str,
     changes: bool,
-    says: str | t.Callable[[t.Mapping[str, t.Any]], str],
+    says: Says,
     phrases: t.Sequence[str] = (),
     long: bool = False,
     name: str | None = None,
+    concerns: str = MACHINE,
+    of_machine: OfMachine | None = None,
 ) -> t.Callable[[t.Callable[..., t.Any]], t.Callable[..., t.Any]]:
     """Declare a method as an action.
 
@@ -193,11 +212,19 @@ def action(
     :param says: the answer to a person: a format string over the result, or a function of it.
     :param phrases: what to say to the contact in a chat; ``{argument}`` stands for a word of the asker's.
     :param long: whether it runs as a job.
+    :param concerns: the kind of thing that it is about; two that change the same do not run at once. Which one it is
+        says the argument of that name or, failing that, ``name``; of machines ``uuid`` too.
+    :param of_machine: how machines' own contacts have it, of an action of hypervisors.
     """
 
     def declare(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        given = (name or function.__name__, permission, bool(changes), bool(long), tuple(phrases), says)
-        setattr(function, _DECLARATION, (*given, *_signature(function, tuple(phrases))))
+        spoken = (*phrases, *(of_machine.phrases if of_machine else ()))
+        text, arguments, progress = _signature(function, spoken)
+        declared = Action(
+            name or function.__name__, "", text, permission, bool(changes), bool(long), tuple(phrases), arguments, says,
+            function, progress, concerns, of_machine,
+        )  # fmt: skip
+        setattr(function, _DECLARATION, declared)
         if not permission or not says:
             raise TypeError(f"{function.__qualname__}: an action needs a permission and something to say.")
         return function
@@ -212,10 +239,7 @@ def actions_of(owner: type, entity: str) -> dict[str, Action]:
         for function in vars(klass).values():
             declared = getattr(function, _DECLARATION, None)
             if declared is not None:
-                title, permission, changes, long, phrases, says, text, arguments, progress = declared
-                found[title] = Action(
-                    title, entity, text, permission, changes, long, phrases, arguments, says, function, progress
-                )
+                found[declared.name] = dataclasses.replace(declared, entity=entity)
     return found
 
 

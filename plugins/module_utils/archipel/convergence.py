@@ -21,9 +21,10 @@ from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
 from .lifecycle import ACTIVE, LEADS_TO, REACHED, VERBS
 from .machine import Machine, canonical_uuid
+from .plan import Plan
 
 if t.TYPE_CHECKING:
-    from .hypervisor import Hypervisor
+    from .host import Host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,35 +41,25 @@ class Desired:
     wait_timeout: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """A part of the plan: what it changes, how, and how to take it back if a later part of the definition fails."""
-
-    changes: list[Change]
-    run: t.Callable[[], t.Any]
-    undo: t.Callable[[], t.Any] | None = None
-
-
-def converge(hypervisor: Hypervisor, desired: Desired, *, check: bool) -> dict[str, t.Any]:
+def converge(hypervisor: Host, desired: Desired, *, check: bool) -> dict[str, t.Any]:
     """``changed, msg, changes, diff, restart_required, restart_reasons, vm``; an error has what was changed before."""
     work = _Convergence(hypervisor, desired)
-    work.plan()
+    work.make()
+    if not check:
+        work.plan.run()
     try:
-        if not check:
-            work.run()
         return work.result(check=check)
     except ArchipelError as error:
-        error.changes = [change.as_data() for change in work.done]
+        error.changes = [change.as_data() for change in work.plan.done]
         raise
 
 
 class _Convergence:
-    def __init__(self, hypervisor: Hypervisor, desired: Desired) -> None:
+    def __init__(self, hypervisor: Host, desired: Desired) -> None:
         self.hypervisor = hypervisor
         self.handle = hypervisor.connection.handle
         self.desired = desired
-        self.steps: list[Step] = []
-        self.done: list[Change] = []
+        self.plan = Plan()
         self.restart_reasons: list[str] = []
         self.given = xmltree.parse(desired.xml, "domain") if desired.xml is not None else None
         self.uuid = canonical_uuid(desired.uuid) if desired.uuid else None
@@ -95,7 +86,7 @@ class _Convergence:
 
     # -- the plan
 
-    def plan(self) -> None:
+    def make(self) -> None:
         if self.desired.state == "absent":
             self._plan_removal()
             return
@@ -128,10 +119,10 @@ class _Convergence:
             off = "shutoff" if persistent else "absent"
             timeout = self.desired.wait_timeout
             change = Change("state", state, off, "live")
-            self.steps.append(Step([change], lambda: machine.destroy(wait=True, wait_timeout=timeout)))
+            self.plan.add([change], lambda: machine.destroy(wait=True, wait_timeout=timeout))
             state = off
         if persistent:
-            self.steps.append(Step([Change("state", state, "absent")], lambda: self._undefine(machine)))
+            self.plan.add([Change("state", state, "absent")], lambda: self._undefine(machine))
 
     def _undefine(self, machine: Machine) -> None:
         node = machine.document(inactive=True)
@@ -203,7 +194,7 @@ class _Convergence:
         metadata = definition.metadata_changes(node, values)
         if metadata:
             live = [dataclasses.replace(c, scope="live") for c in metadata] if self.old_state in ACTIVE else metadata
-            self.steps.append(Step(live, lambda: machine.set_metadata(values["metadata"])))
+            self.plan.add(live, lambda: machine.set_metadata(values["metadata"]))
 
     def _resolve(self, values: t.Mapping[str, t.Any], node: t.Any) -> dict[str, t.Any]:
         """Names of this host put in place of names that mean them: volumes' paths, machine types' canonical names.
@@ -231,14 +222,10 @@ class _Convergence:
         if kind is None:
             kind = disk.get("format", "qcow2")
             made: list[t.Any] = []
-            self.steps.append(
-                Step(
-                    [Change(f"volumes[{pool}/{volume}]", None, {"size": disk["size"], "format": kind})],
-                    lambda: made.append(
-                        storage.create_volume(self.handle, pool, volume, size=disk["size"], format=kind)
-                    ),
-                    lambda: made[0].delete(0),
-                )
+            self.plan.add(
+                [Change(f"volumes[{pool}/{volume}]", None, {"size": disk["size"], "format": kind})],
+                lambda: made.append(storage.create_volume(self.handle, pool, volume, size=disk["size"], format=kind)),
+                lambda: made[0].delete(0),
             )
         return {**disk, "path": path, disks.FOUND: kind}
 
@@ -252,7 +239,7 @@ class _Convergence:
                 for c in changes
                 if running
             ]
-        self.steps.append(Step(changes, lambda: self._define(node)))
+        self.plan.add(changes, lambda: self._define(node))
 
     def _define(self, node: t.Any) -> None:
         with doing(f"Define {xmltree.read(node, 'name')}"):
@@ -266,40 +253,16 @@ class _Convergence:
             raise Conflict(f"{self.name} is {begin}; it cannot become {wanted} from there.")
         for verb in verbs:
             change = Change("state", begin, LEADS_TO[verb], "live")
-            self.steps.append(Step([change], functools.partial(self._run_verb, verb)))
+            self.plan.add([change], functools.partial(self._run_verb, verb))
             begin = LEADS_TO[verb]
 
     def _run_verb(self, verb: str) -> None:
         getattr(self.machine, verb)(wait=self.desired.wait, wait_timeout=self.desired.wait_timeout)
 
-    # -- the run
-
-    def run(self) -> None:
-        undone: list[Step] = []
-        for step in self.steps:
-            try:
-                step.run()
-            except ArchipelError:
-                self._undo(undone)
-                raise
-            self.done += step.changes
-            undone = [*undone, step] if step.undo else []
-
-    def _undo(self, steps: list[Step]) -> None:
-        """Take back what only served a step that failed."""
-        for step in reversed(steps):
-            with contextlib.suppress(libvirt.libvirtError):
-                t.cast(t.Callable[[], t.Any], step.undo)()
-                self.done = [change for change in self.done if change not in step.changes]
-
     def result(self, *, check: bool) -> dict[str, t.Any]:
-        changes = [change for step in self.steps for change in step.changes]
+        who = self.name or (self.machine.name if self.machine else self.uuid)
         return {
-            "changed": bool(changes),
-            "msg": self._message(changes, check=check),
-            "changes": [change.as_data() for change in changes],
-            # A path that changes twice (absent → shutoff → running) began as the first says and ends as the last.
-            "diff": {"before": {c.path: c.old for c in reversed(changes)}, "after": {c.path: c.new for c in changes}},
+            **self.plan.result(str(who), check=check),
             "restart_required": bool(self.restart_reasons),
             "restart_reasons": self.restart_reasons,
             "vm": self._vm(),
@@ -314,10 +277,3 @@ class _Convergence:
             "uuid": self.uuid or (self.machine and self.machine.uuid),
             "state": "absent",
         }
-
-    def _message(self, changes: list[Change], *, check: bool) -> str:
-        who = self.name or (self.machine.name if self.machine else self.uuid)
-        if not changes:
-            return f"{who} is as asked."
-        paths = dict.fromkeys(change.path for change in changes)
-        return f"{who}: {'would change' if check else 'changed'} {', '.join(paths)}."

@@ -9,8 +9,8 @@ import re
 import typing as t
 import uuid
 
-from . import definition, migration, xmltree
-from .actions import NO_PROGRESS, Progress, action
+from . import definition, xmltree
+from .actions import action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import (
@@ -27,7 +27,7 @@ from .errors import (
 from .lifecycle import ACTIVE, RUNNING, reason_name, state_name
 
 if t.TYPE_CHECKING:
-    from .hypervisor import Hypervisor
+    from .host import Host
 
 WAIT_TIMEOUT = 120
 
@@ -71,7 +71,7 @@ class Condition(t.NamedTuple):
 class Machine:
     """A domain of a hypervisor. It is looked up once; its state is asked of libvirt each time."""
 
-    def __init__(self, hypervisor: Hypervisor, domain: t.Any) -> None:
+    def __init__(self, hypervisor: Host, domain: t.Any) -> None:
         self.hypervisor = hypervisor
         self.domain = domain
         self.name: str = domain.name()
@@ -301,52 +301,6 @@ class Machine:
         with doing(f"Reboot {self.name}"):
             self.domain.reboot()
         return {"changed": True, "msg": f"{self.name} was asked to reboot.", "changes": [], "state": old}
-
-    @action(
-        permission="migrate",
-        changes=True,
-        long=True,
-        phrases=(
-            "migrate to {destination}",
-            "move to {destination}",
-            "migrate to {destination} copying {copy_storage}",
-            "move to {destination} copying {copy_storage}",
-        ),
-        # A plan, and a move that was found out afterwards, have no time that it took.
-        says=lambda r: (
-            f"I have moved from {r['source']} to {r['destination']}, in {r['elapsed']:.1f} s."
-            if "elapsed" in r
-            else r["msg"]
-        ),
-    )
-    def migrate(
-        self,
-        *,
-        destination: migration.Destination = None,
-        destination_uri: migration.DestinationUri = None,
-        live: migration.Live = True,
-        copy_storage: migration.CopyStorage = "none",
-        bandwidth: migration.Bandwidth = None,
-        max_downtime: migration.MaxDowntime = None,
-        tls: migration.Tls = None,
-        undefine_source: migration.UndefineSource = True,
-        wait_timeout: migration.WaitTimeout = migration.WAIT_TIMEOUT,
-        check: migration.Check = False,
-        progress: Progress = NO_PROGRESS,
-    ) -> Result:
-        """Move the machine to another hypervisor."""
-        wanted = migration.Move(
-            destination,
-            destination_uri,
-            live,
-            copy_storage,
-            bandwidth,
-            max_downtime,
-            tls,
-            undefine_source,
-            wait_timeout,
-        )
-        return migration.migrate(self, wanted, check=check, progress=progress)
 
     def _unchanged(self, text: str) -> Result:
         return {"changed": False, "msg": text, "changes": [], "state": self.status[0]}

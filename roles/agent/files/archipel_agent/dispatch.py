@@ -86,7 +86,7 @@ class Dispatcher:
         if not action.changes:
             async with self._turn(request, action):
                 return await request.entity.run(action, arguments, NO_PROGRESS)
-        subjects = request.entity.subjects(arguments)
+        subjects = request.entity.subjects(action, arguments)
         self._refuse_busy(subjects)
         outcome = "failed"
         try:
@@ -101,7 +101,7 @@ class Dispatcher:
         return result
 
     def _begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
-        subjects = request.entity.subjects(arguments)
+        subjects = request.entity.subjects(action, arguments)
         self._refuse_busy(subjects)
 
         async def work(progress: t.Any) -> Result:

@@ -41,7 +41,7 @@ class Entity(t.Protocol):
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
         """Run the action with bound arguments."""
 
-    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         """Keys of what an action with these arguments changes; two that change the same do not run at once."""
 
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from archipel.actions import Action, Progress, actions_of
-from archipel.hypervisor import Hypervisor
+from archipel.actions import MACHINE, Action, Progress, actions_of
+from archipel.hypervisor import ACTIONS
 
 from .entity import Presence, Result, lane_of, with_progress
 from .libvirt_link import Link
-
-ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
 
 
 class HypervisorEntity:
@@ -44,8 +42,11 @@ class HypervisorEntity:
         given = with_progress(action, arguments, progress)
         return await self._link.perform(lane_of(action), lambda hypervisor: action.function(hypervisor, **given))
 
-    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
-        """The machines that ``name`` and ``uuid`` mean; a name that is new stands for itself."""
+    def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+        """The machines that ``name`` and ``uuid`` mean; a name that is new stands for itself. Of other things their
+        kind and name."""
+        if action.concerns != MACHINE:
+            return (f"{action.concerns}:{arguments.get(action.concerns) or arguments.get('name')}",)
         name, uuid = arguments.get("name"), arguments.get("uuid")
         known = [state.uuid for state in self._link.machines.values() if state.name == name]
         named = {*known, *([uuid.lower()] if uuid else []), *([name] if name and not known else [])}

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from archipel.actions import Action, Progress, actions_of
-from archipel.machine import Machine
+from archipel.actions import Action, Progress
+from archipel.hypervisor import MACHINE_ACTIONS
 
 from .entity import Presence, Result, lane_of, with_progress
 from .libvirt_link import Link, MachineState
-
-ACTIONS: t.Final = actions_of(Machine, "machine")
 
 _SHOW: t.Final = {
     "running": "",
@@ -29,7 +27,7 @@ _SHOW: t.Final = {
 
 class MachineEntity:
     kind = "machine"
-    actions: t.Mapping[str, Action] = ACTIONS
+    actions: t.Mapping[str, Action] = MACHINE_ACTIONS
 
     def __init__(self, link: Link, state: MachineState) -> None:
         self.key = state.uuid
@@ -62,5 +60,5 @@ class MachineEntity:
             lane_of(action), lambda hypervisor: action.function(hypervisor.machine(uuid=self.key), **given)
         )
 
-    def subjects(self, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         return (self.key,)

@@ -12,12 +12,11 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.archipel.orchestrator.plugins.module_utils import _arguments
-from archipel.actions import Action, actions_of
+from archipel.actions import Action
 from archipel.definition import OPTIONS
-from archipel.hypervisor import Hypervisor
+from archipel.hypervisor import ACTIONS
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-ACTIONS = actions_of(Hypervisor, "hypervisor")
 SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
     "pubsub_node": _arguments.PUBSUB_NODE,

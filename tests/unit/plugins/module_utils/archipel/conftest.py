@@ -9,9 +9,8 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel.actions import actions_of
 from archipel.connection import Connection
-from archipel.hypervisor import Hypervisor
+from archipel.hypervisor import ACTIONS, Hypervisor
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
 NODE = ROOT / "tests/data/node.xml"
@@ -39,7 +38,7 @@ def hypervisor(connection: Connection) -> Hypervisor:
 @pytest.fixture
 def run(hypervisor: Hypervisor) -> Run:
     """Run an action of the hypervisor by its name, with arguments as they come from outside."""
-    actions = actions_of(Hypervisor, "hypervisor")
+    actions = ACTIONS
 
     def run(action: str, /, **untrusted: t.Any) -> Result:
         return actions[action].function(hypervisor, **actions[action].bind(untrusted))

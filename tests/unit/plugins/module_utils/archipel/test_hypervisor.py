@@ -9,13 +9,12 @@ import typing as t
 
 import libvirt
 import pytest
-from archipel.actions import actions_of
 from archipel.errors import Conflict, InvalidArgument, NotFound, Unsupported
-from archipel.hypervisor import Hypervisor
+from archipel.hypervisor import ACTIONS, Hypervisor
 
 Run = t.Callable[..., dict[str, t.Any]]
 ALL = {"running", "off", "paused", "saved", "transient", "crashed"}
-NOT_LONG = [name for name, action in actions_of(Hypervisor, "hypervisor").items() if not action.long]
+NOT_LONG = [name for name, action in ACTIONS.items() if not action.long]
 
 
 def named(result: dict[str, t.Any]) -> set[str]:
@@ -213,7 +212,7 @@ ARGUMENTS = {"vm": {"name": "off"}, "vm_import": {"name": "*"}}
 @pytest.mark.parametrize("name", NOT_LONG)
 def test_each_action_has_a_sentence_for_its_result(run: Run, name: str) -> None:
     """Whatever it did, the answer can be said, and it is data that can be sent."""
-    action = actions_of(Hypervisor, "hypervisor")[name]
+    action = ACTIONS[name]
     results = [run(name, **ARGUMENTS.get(name, {})) for _call in range(2)]
     if name == "vm_info":
         results.append(run(name, name="nobody"))
@@ -229,7 +228,7 @@ def test_each_action_has_a_sentence_for_its_result(run: Run, name: str) -> None:
 
 def test_names_are_nothing_but_text_in_a_sentence(vm: Run, run: Run) -> None:
     """A name in the form of a placeholder is said as it is."""
-    actions = actions_of(Hypervisor, "hypervisor")
+    actions = ACTIONS
     made = vm(name="{changed.__class__}", memory=16)
     assert actions["vm"].sentence(made).startswith("{changed.__class__}: changed")
     assert "{changed.__class__}: shutoff" in actions["vm_info"].sentence(run("vm_info"))

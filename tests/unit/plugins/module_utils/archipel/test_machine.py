@@ -9,13 +9,11 @@ import typing as t
 import libvirt
 import pytest
 from archipel import lifecycle
-from archipel.actions import actions_of
 from archipel.errors import Conflict, OperationFailed
-from archipel.hypervisor import Hypervisor
+from archipel.hypervisor import MACHINE_ACTIONS, Hypervisor
 from archipel.machine import Machine
 
-ACTIONS = actions_of(Machine, "machine")
-NOT_LONG = [name for name, action in ACTIONS.items() if not action.long]
+NOT_LONG = [name for name, action in MACHINE_ACTIONS.items() if not action.long]
 BEGIN = ("running", "off", "paused", "transient", "crashed")
 
 
@@ -25,7 +23,7 @@ def machine(hypervisor: Hypervisor, request: pytest.FixtureRequest) -> Machine:
 
 
 def act(machine: Machine, name: str, **untrusted: t.Any) -> dict[str, t.Any]:
-    result: dict[str, t.Any] = ACTIONS[name].function(machine, **ACTIONS[name].bind(untrusted))
+    result: dict[str, t.Any] = MACHINE_ACTIONS[name].function(machine, **MACHINE_ACTIONS[name].bind(untrusted))
     return result
 
 
@@ -44,8 +42,8 @@ def test_each_action_in_each_state_is_done_or_refused_with_a_reason(machine: Mac
         assert refusal.startswith(machine.name)
         return
     assert json.loads(json.dumps(result)) == result
-    assert ACTIONS[name].sentence(result).strip()
-    if ACTIONS[name].changes:
+    assert MACHINE_ACTIONS[name].sentence(result).strip()
+    if MACHINE_ACTIONS[name].changes:
         assert result["state"] in lifecycle.STATES
         assert result["changed"] == (name == "reboot" or result["state"] != old)
 
@@ -60,7 +58,7 @@ def test_again_changes_nothing(machine: Machine, name: str) -> None:
         return
     again = act(machine, name)
     assert (again["changed"], again["changes"]) == (False, [])
-    assert "already" in ACTIONS[name].sentence(again)
+    assert "already" in MACHINE_ACTIONS[name].sentence(again)
 
 
 @pytest.mark.parametrize("machine", ["paused"], indirect=True)
@@ -76,21 +74,24 @@ def test_a_transient_machine_is_gone_when_it_is_off(machine: Machine) -> None:
     """That is no error, and it has shut down."""
     result = act(machine, "shutdown")
     assert result["state"] == "shutoff"
-    assert ACTIONS["shutdown"].sentence(result) == "I have shut down."
+    assert MACHINE_ACTIONS["shutdown"].sentence(result) == "I have shut down."
 
 
 def test_a_sentence_does_not_claim_what_was_only_asked_for() -> None:
     """Without waiting a machine may still run."""
     asked = {"changed": True, "state": "running"}
-    assert ACTIONS["shutdown"].sentence(asked) == "I am shutting down."
-    assert ACTIONS["start"].sentence({"changed": True, "state": "shutoff"}) == "I am starting."
+    assert MACHINE_ACTIONS["shutdown"].sentence(asked) == "I am shutting down."
+    assert MACHINE_ACTIONS["start"].sentence({"changed": True, "state": "shutoff"}) == "I am starting."
 
 
 @pytest.mark.parametrize("machine", ["running"], indirect=True)
 def test_it_tells_how_it_is(machine: Machine) -> None:
     """In the first person, with its size."""
     told = act(machine, "state")
-    assert ACTIONS["state"].sentence(told) == "I am running. I am running on hv1, with 64 MiB of memory and 2 vCPUs."
+    assert (
+        MACHINE_ACTIONS["state"].sentence(told)
+        == "I am running. I am running on hv1, with 64 MiB of memory and 2 vCPUs."
+    )
     assert act(machine, "info")["vm"] == machine.describe()
     assert "<name>running</name>" in act(machine, "xml")["xml"]
 

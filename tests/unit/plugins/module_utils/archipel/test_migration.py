@@ -9,10 +9,8 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel.actions import actions_of
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
-from archipel.hypervisor import Hypervisor
-from archipel.machine import Machine
+from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS, Hypervisor
 
 Run = t.Callable[..., dict[str, t.Any]]
 EMPTY = "<node/>"
@@ -121,7 +119,7 @@ def test_two_of_one_machine_must_not_be(run: Run, there: t.Callable[[str], str],
 def test_peers_say_what_is_there(hypervisor: Hypervisor, state: str) -> None:
     """And what they say is believed."""
     hypervisor = Hypervisor(hypervisor.connection, "hv1", Hv2(state))
-    migrate = actions_of(Hypervisor, "hypervisor")["vm_migrate"].function
+    migrate = ACTIONS["vm_migrate"].function
     with pytest.raises(Conflict, match="hv2"):
         migrate(hypervisor, name="running", destination="hv2")
     with pytest.raises(Unavailable, match="hv3 does not answer"):
@@ -131,7 +129,7 @@ def test_peers_say_what_is_there(hypervisor: Hypervisor, state: str) -> None:
 def test_a_plan_tells_what_would_move(hypervisor: Hypervisor) -> None:
     """Check mode: from where to where, and what stays behind."""
     hypervisor = Hypervisor(hypervisor.connection, "hv1", Hv2())
-    machine = actions_of(Machine, "machine")["migrate"]
+    machine = MACHINE_ACTIONS["migrate"]
     plan = machine.function(hypervisor.machine("running"), destination="hv2", check=True)
     assert plan["changes"] == [{"path": "hypervisor", "old": "hv1", "new": "hv2", "scope": "live"}]
     assert machine.sentence(plan) == "running would move from hv1 to hv2."
@@ -141,4 +139,4 @@ def test_a_failed_move_says_where_the_machine_is(hypervisor: Hypervisor) -> None
     """The test driver cannot move machines: it stays, and the error says so."""
     hypervisor = Hypervisor(hypervisor.connection, "hv1", Hv2())
     with pytest.raises(ArchipelError, match=r"running could not be moved: .* It is running on hv1\."):
-        actions_of(Machine, "machine")["migrate"].function(hypervisor.machine("running"), destination="hv2")
+        MACHINE_ACTIONS["migrate"].function(hypervisor.machine("running"), destination="hv2")
