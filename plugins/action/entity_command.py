@@ -9,10 +9,7 @@ import typing as t
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._arguments import CHECK, ENTITY_COMMAND
 from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.actions import Action
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import (
-    ACTIONS,
-    MACHINE_ACTIONS,
-)
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils import hypervisor as hypervisors
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.action import PlatformAction
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
