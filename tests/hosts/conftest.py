@@ -1,28 +1,62 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests on real hosts: a lab of their own beside the one that a person may have up."""
+"""Tests on real hosts: a lab of their own beside the one that a person may have up, the same one for all of them.
+
+The story comes first, since it sees what a platform's first application changes; the tests of the lab itself come last,
+since they take it down.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 import typing as t
 
 import pytest
 
-from lab import hosts, lifecycle
-from lab.plan import Lab, host
+from lab import guest, hosts, lifecycle
+from lab.plan import STANDARD, Lab, host
 from lab.steps import run
+from lab.story import Story
+
+FIRST, LAST = "test_story.py", "test_lab.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (item.path.name != FIRST, item.path.name == LAST))
 
 
 @pytest.fixture(scope="session")
 def lab() -> t.Iterator[Lab]:
-    lab = dataclasses.replace(Lab.from_environment(), name="test", network="10.97.0")
+    lab = Lab.from_environment()
+    if "ARCHIPEL_LAB_NAME" not in os.environ:
+        lab = dataclasses.replace(lab, name="test", network="10.97.0")
     lifecycle.down(lab)
     yield lab
     lifecycle.down(lab)
+
+
+@pytest.fixture(scope="session")
+def story(lab: Lab) -> Story:
+    """The standard hosts, up and still bare."""
+    lifecycle.up(lab, [host(name) for name in STANDARD])
+    guest.make(lab)
+    return Story(lab)
+
+
+@pytest.fixture(scope="session")
+def first_application(story: Story) -> dict[str, int]:
+    """How many changes the platform's first application made on each host."""
+    return story.site()
+
+
+@pytest.fixture(scope="session")
+def platform(story: Story, first_application: dict[str, int]) -> Story:
+    """A platform on real hosts: an XMPP server and two hypervisors with agents. What earlier tests left is there."""
+    return story
 
 
 @pytest.fixture(scope="session")

@@ -13,20 +13,13 @@ import typing as t
 
 import pytest
 
-from lab import guest, hosts, lifecycle
+from lab import hosts
 from lab.plan import STANDARD, XMPP_DOMAIN, Lab, host
 from lab.story import Story
 
 pytestmark = pytest.mark.timeout(600)
 
 HYPERVISORS = ("hv1", "hv2")
-
-
-@pytest.fixture(scope="module")
-def story(lab: Lab) -> Story:
-    lifecycle.up(lab, [host(name) for name in STANDARD])
-    guest.make(lab)
-    return Story(lab)
 
 
 def running_on(story: Story, name: str) -> list[str]:
@@ -50,8 +43,9 @@ def registration(lab: Lab, name: str) -> str:
     return said.decode()
 
 
-def test_the_platform_is_applied(story: Story) -> None:
-    assert all(count > 0 for count in story.site().values())
+def test_the_platform_is_applied(first_application: dict[str, int]) -> None:
+    assert first_application.keys() == set(STANDARD)
+    assert all(count > 0 for count in first_application.values())
 
 
 def test_nobody_registers_a_machine_without_being_logged_in(story: Story, lab: Lab) -> None:
