@@ -113,6 +113,8 @@ def _option(argument: Argument) -> dict[str, t.Any]:
         option["choices"] = list(argument.choices)
     if argument.elements is not None:
         option["elements"] = Argument(argument.name, argument.elements, "").type_name
+    if argument.secret:
+        option["no_log"] = True
     return option
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from archipel.hypervisor import ACTIONS
 from client import COMMANDS, Client, error_of
 from slixmpp import JID
 from slixmpp.exceptions import IqError
@@ -29,7 +30,7 @@ async def test_a_program_gets_data_and_people_a_sentence(world: World) -> None:
 async def test_the_commands_are_listed(world: World) -> None:
     """Disco lists to an administrator what they may call: all but what is between hypervisors."""
     async with world.agent() as agent, world.person() as admin:
-        assert await admin.commands(HV1) == {"hypervisor_info", "vm", "vm_info", "vm_import", "vm_migrate", "job"}
+        assert await admin.commands(HV1) == {*ACTIONS, "job"}
         machine = await contact_of(agent)
         assert {"state", "info", "xml", "start", "shutdown", "destroy", "migrate"} <= await admin.commands(machine)
 

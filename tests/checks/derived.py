@@ -74,6 +74,8 @@ def row(argument: Argument) -> tuple[str, ...]:
     kind = f"[{argument.type_name}](#definition)" if options else argument.type_name
     if argument.elements is str:
         kind += " of str"
+    if argument.secret:
+        kind += ", secret"
     return f"`{argument.name}`", kind, default, readable(argument.help) + choices(argument.choices)
 
 
@@ -81,6 +83,7 @@ def definition(options: t.Mapping[str, t.Mapping[str, t.Any]], path: str = "") -
     """A row for each key of a machine's definition."""
     for key, option in options.items():
         kind = option["type"] + (f" of {option['elements']}" if option.get("elements") else "")
+        kind += ", secret" if option.get("no_log") else ""
         yield f"`{path}{key}`", kind, readable(option["help"]) + choices(option.get("choices", ()))
         inner = f"{path}{key}[]." if option["type"] == "list" else f"{path}{key}."
         yield from definition(option.get("options", {}), inner)

@@ -44,7 +44,7 @@ def documentation(option: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """An option as ansible-doc has it."""
     text = option["help"]
     documented: dict[str, t.Any] = {"description": [text if text.endswith((".", ")")) else f"{text}."]}
-    documented.update((key, value) for key, value in option.items() if key not in ("help", "options"))
+    documented.update((key, value) for key, value in option.items() if key not in ("help", "options", "no_log"))
     if "options" in option:
         documented["suboptions"] = {name: documentation(inner) for name, inner in option["options"].items()}
     return documented

@@ -36,7 +36,36 @@ _NONE = type(None)
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
 Says = t.Union[str, t.Callable[[t.Mapping[str, t.Any]], str]]
 MACHINE: t.Final = "machine"
+HIDDEN: t.Final = "(hidden)"
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
+
+
+class _SecretMark:
+    """Beside the help of an argument, ``Annotated[str, "help", SECRET]``: what is given is not told to anyone."""
+
+
+SECRET: t.Final = _SecretMark()
+
+
+class Secret(str):
+    """A text that is not told: what is bound to a secret argument or attribute, or read from one.
+
+    To who uses it, it is the text itself. ``shown`` puts a word in its place, wherever it is in what is told.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+
+def shown(value: t.Any) -> t.Any:
+    """Data as it may be told: in results, changes, events, logs and whatever is kept of a request."""
+    if isinstance(value, Secret):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    return [shown(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 class Progress:
@@ -61,7 +90,10 @@ class Bindable(t.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable."""
+    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable.
+
+    A ``secret`` one is a ``str``, or a list of them.
+    """
 
     name: str
     type: t.Any
@@ -70,6 +102,11 @@ class Argument:
     choices: tuple[t.Any, ...] = ()
     elements: t.Any = None
     optional: bool = False
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if self.secret and (self.choices or (self.elements or self.type) is not str):
+            raise TypeError(f"{self.name}: what is secret is a free text, or a list of them.")
 
     @property
     def required(self) -> bool:
@@ -86,17 +123,17 @@ class Argument:
                 return None
             raise InvalidArgument(f"{self.name}: a value is needed, {self._wanted()}.")
         value = self._from_text(untrusted) if text else untrusted
-        value = self._convert(self.type, value, self.name)
+        value = self._convert(value)
         if self.elements is not None:
             return [self._element(i).bind(item, text=text) for i, item in enumerate(value)]
         if self.choices and value not in self.choices:
             raise InvalidArgument(
                 f"{self.name}: {str(value)[:80]!r} is not possible; it is one of {_listed(self.choices)}."
             )
-        return value
+        return Secret(value) if self.secret else value
 
     def _element(self, index: int) -> Argument:
-        return Argument(f"{self.name}[{index}]", self.elements, self.help, choices=self.choices)
+        return Argument(f"{self.name}[{index}]", self.elements, self.help, choices=self.choices, secret=self.secret)
 
     def _wanted(self) -> str:
         return f"one of {_listed(self.choices)}" if self.choices else f"of type {self.type_name}"
@@ -124,14 +161,16 @@ class Argument:
                 return self.type(written)
             return json.loads(written)
         except (ValueError, RecursionError):
-            raise InvalidArgument(f"{self.name}: {written[:80]!r} cannot be read as {self.type_name}.") from None
+            told = HIDDEN if self.secret else repr(written[:80])
+            raise InvalidArgument(f"{self.name}: {told} cannot be read as {self.type_name}.") from None
 
-    @staticmethod
-    def _convert(wanted: t.Any, value: t.Any, where: str) -> t.Any:
+    def _convert(self, value: t.Any) -> t.Any:
+        wanted, where = self.type, self.name
         if wanted is t.Any:
             return value
         if wanted not in _NAMES:
             return wanted.bind(value, where)
+        told = HIDDEN if self.secret else repr(str(value)[:80])
         # bool is an int to Python, and not to anyone who writes a task.
         fits = isinstance(value, (int, float) if wanted is float else wanted)
         fits = fits and (wanted is bool or not isinstance(value, bool))
@@ -139,9 +178,9 @@ class Argument:
             # Numbers of libvirt have 64 bits; NaN is in no range.
             fits = fits and -_LARGEST <= value <= _LARGEST
         if not fits:
-            raise InvalidArgument(f"{where}: {str(value)[:80]!r} is not of type {_NAMES[wanted]}.")
+            raise InvalidArgument(f"{where}: {told} is not of type {_NAMES[wanted]}.")
         if wanted is str and _NO_TEXT.search(value):
-            raise InvalidArgument(f"{where}: {value[:80]!r} has characters that no text has.")
+            raise InvalidArgument(f"{where}: {told} has characters that no text has.")
         return wanted(value) if wanted is float else value
 
 
@@ -282,15 +321,19 @@ def _signature(
             raise TypeError(f"{where}: argument {parameter.name} of an action must be keyword-only.")
         if t.get_origin(hint) is not t.Annotated or not isinstance(t.get_args(hint)[1], str):
             raise TypeError(f'{where}: argument {parameter.name} needs Annotated[type, "help"].')
-        arguments.append(_argument(parameter, *t.get_args(hint)[:2], where=where))
-    names = {argument.name for argument in arguments}
+        kind, about, *marks = t.get_args(hint)
+        arguments.append(_argument(parameter, kind, about, secret=SECRET in marks, where=where))
+    known = {argument.name: argument for argument in arguments}
     for phrase in phrases:
-        if not set(re.findall(r"{(.*?)}", phrase)) <= names:
-            raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
+        for name in re.findall(r"{(.*?)}", phrase):
+            if name not in known:
+                raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
+            if known[name].secret:
+                raise TypeError(f"{where}: the phrase {phrase!r} has a secret, and chats are kept by many.")
     return text, tuple(arguments), progress
 
 
-def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, where: str) -> Argument:
+def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, secret: bool, where: str) -> Argument:
     optional = False
     if t.get_origin(hint) in _UNIONS:
         inner = [kind for kind in t.get_args(hint) if kind is not _NONE]
@@ -314,4 +357,4 @@ def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, where: st
     for kind in (hint, elements):
         if kind is not None and kind is not t.Any and kind not in _NAMES and not hasattr(kind, "bind"):
             raise TypeError(f"{where}: argument {parameter.name} has a type that data cannot be bound to: {kind}.")
-    return Argument(parameter.name, hint, text, parameter.default, choices, elements, optional)
+    return Argument(parameter.name, hint, text, parameter.default, choices, elements, optional, secret)

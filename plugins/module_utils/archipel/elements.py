@@ -13,7 +13,7 @@ import dataclasses
 import typing as t
 
 from . import xmltree
-from .actions import Argument, nearest
+from .actions import Argument, Secret, nearest, shown
 from .errors import InvalidDefinition
 
 # Bytes in the units that libvirt writes (virScaleInteger).
@@ -23,7 +23,10 @@ UNITS: t.Final = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One difference: ``path`` in the words a person writes; ``scope`` is ``live`` or ``config``."""
+    """One difference: ``path`` in the words a person writes; ``scope`` is ``live`` or ``config``.
+
+    ``old`` and ``new`` may hold a Secret; what is told of the change does not.
+    """
 
     path: str
     old: t.Any
@@ -31,7 +34,7 @@ class Change:
     scope: str = "config"
 
     def as_data(self) -> dict[str, t.Any]:
-        return dataclasses.asdict(self)
+        return {"path": self.path, "old": shown(self.old), "new": shown(self.new), "scope": self.scope}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,21 +55,26 @@ class Attribute:
     also: tuple[str, ...] = ()
     minimum: int | None = None
     folded: bool = False  # compared without regard to case, like MAC addresses
+    secret: bool = False  # a text that is never told, only compared and written
 
     @property
     def option(self) -> dict[str, t.Any]:
         """As an option of a module, with its ``help``."""
-        option: dict[str, t.Any] = {"type": Argument(self.key, self.type, self.help).type_name, "help": self.help}
+        option: dict[str, t.Any] = {"type": self._argument(self.key).type_name, "help": self.help}
         if self.type is list:
             option["elements"] = "str"
         if self.choices:
             option["choices"] = list(self.choices)
+        if self.secret:
+            option["no_log"] = True
         return option
 
-    def bind(self, untrusted: t.Any, where: str) -> t.Any:
+    def _argument(self, name: str) -> Argument:
         elements = str if self.type is list else None
-        argument = Argument(where, self.type, self.help, choices=self.choices, elements=elements)
-        value = argument.bind(untrusted)
+        return Argument(name, self.type, self.help, choices=self.choices, elements=elements, secret=self.secret)
+
+    def bind(self, untrusted: t.Any, where: str) -> t.Any:
+        value = self._argument(where).bind(untrusted)
         if self.minimum is not None and value < self.minimum:
             raise InvalidDefinition(f"{where}: {value} is too small; at least {self.minimum} is needed.")
         for text in value if self.type is list else (value,):
@@ -86,6 +94,8 @@ class Attribute:
         if self.unit:
             holder = xmltree.read(node, f"{self.path}/@unit") or "KiB"
             return int(text) * UNITS[holder] // UNITS[self.unit]
+        if self.secret:
+            return Secret(text)
         return int(text) if self.type is int else text
 
     def write(self, node: t.Any, value: t.Any) -> None:

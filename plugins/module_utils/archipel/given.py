@@ -13,6 +13,7 @@ import copy
 import typing as t
 
 from . import definition, interfaces, xmltree
+from .actions import HIDDEN
 from .elements import UNITS, Change
 
 # What stands for one device of several under the same tag.
@@ -44,7 +45,6 @@ _LISTS: t.Final = ("boot", "feature")
 _COMPLETED: t.Final = frozenset(("uuid", "currentMemory", "vcpu", "resource", "metadata", "os", "features", "cpu",
                                  "clock", "on_poweroff", "on_reboot", "on_crash", "devices", "seclabel"))  # fmt: skip
 _SECRET: t.Final = "passwd"  # of graphics; the only one that VIR_DOMAIN_XML_SECURE adds
-HIDDEN: t.Final = "(hidden)"
 
 
 def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) -> t.Any:

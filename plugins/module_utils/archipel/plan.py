@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import typing as t
 
+from .actions import shown
 from .connection import libvirt
 from .elements import Change
 from .errors import ArchipelError
@@ -68,5 +69,8 @@ class Plan:
             "msg": f"{who}: {'would change' if check else 'changed'} {paths}." if changes else f"{who} is as asked.",
             "changes": [change.as_data() for change in changes],
             # A path that changes twice (absent → shutoff → running) began as the first says and ends as the last.
-            "diff": {"before": {c.path: c.old for c in reversed(changes)}, "after": {c.path: c.new for c in changes}},
+            "diff": {
+                "before": {c.path: shown(c.old) for c in reversed(changes)},
+                "after": {c.path: shown(c.new) for c in changes},
+            },
         }

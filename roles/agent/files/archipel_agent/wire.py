@@ -129,6 +129,8 @@ def form_element(action: Action) -> ET.Element:
 
 
 def _field_type(argument: Argument) -> str:
+    if argument.secret and argument.type is str:
+        return "text-private"
     if argument.choices:
         return "list-multi" if argument.type is list else "list-single"
     if argument.type is bool:

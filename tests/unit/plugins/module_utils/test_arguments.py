@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.archipel.orchestrator.plugins.module_utils import _arguments
-from archipel.actions import Action
+from archipel.actions import Action, Argument
 from archipel.definition import OPTIONS
 from archipel.hypervisor import ACTIONS
 
@@ -44,6 +44,11 @@ def test_the_definition_is_written_beside_the_other_options() -> None:
     assert set(OPTIONS) < set(SPECS["vm"])
     arguments = _arguments.arguments_of(ACTIONS["vm"], {"name": "a", "memory": 64, "vcpus": None}, check=False)
     assert arguments == {"name": "a", "definition": {"memory": 64}, "check": False}
+
+
+def test_a_secret_argument_is_not_logged() -> None:
+    option = _arguments.of_argument(Argument("code", str, "A code.", None, secret=True))
+    assert option == {"code": {"type": "str", "help": "A code.", "no_log": True}}
 
 
 def test_passwords_are_not_logged() -> None:

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import typing as t
 
-from archipel.actions import Action, Progress, action
+from archipel.actions import Action, Progress, action, shown
 from archipel.errors import ArchipelError, NotFound, OperationFailed
 
 from ..entity import Entity, Result
@@ -77,10 +77,12 @@ _AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
 
 
 class Jobs:
-    """``told`` is called at each step of a job, its begin and its end included."""
+    """``told`` is called at each step of a job, its begin and its end included. ``endings`` have, by action, what is
+    still to be done with a result before the job has succeeded; they do not fail."""
 
     def __init__(self, database: sqlite3.Connection, events: Events) -> None:
         self.told: list[t.Callable[[Job], None]] = []
+        self.endings: dict[str, t.Callable[[Job, Result], t.Awaitable[None]]] = {}
         self._database = database
         self._events = events
         self._running: dict[str, Job] = {}
@@ -132,9 +134,9 @@ class Jobs:
         door: str,
         work: Work,
     ) -> Job:
-        """Start the work and return at once."""
+        """Start the work and return at once. What is secret in the arguments is in the work alone."""
         id = secrets.token_hex(8)
-        job = Job(id, action.name, entity.kind, entity.key, author, door, dict(arguments), subjects)
+        job = Job(id, action.name, entity.kind, entity.key, author, door, shown(arguments), subjects)
         self._start(job, work)
         return job
 
@@ -167,7 +169,10 @@ class Jobs:
     async def _follow(self, job: Job, work: Work) -> None:
         outcome = "failed"
         try:
-            job.result = await work(_Told(functools.partial(self._progress, job)))
+            result = await work(_Told(functools.partial(self._progress, job)))
+            if ending := self.endings.get(job.action):
+                await ending(job, result)
+            job.result = result
             changed = job.result["changed"] and not job.arguments.get("check")
             job.state, outcome = "succeeded", "changed" if changed else "unchanged"
             job.text, job.fraction = job.result.get("msg", "done"), 1.0

@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 from archipel import actions
-from archipel.actions import Action, Progress, action, actions_of, find
+from archipel.actions import HIDDEN, SECRET, Action, Progress, Secret, action, actions_of, find, shown
 from archipel.errors import InvalidArgument, UnknownAction
 
 Text = t.Annotated[str, "A text."]
@@ -70,6 +70,45 @@ def test_a_declaration_gives_all_that_doors_need(take: Action) -> None:
     assert actions_of(Entity, "machine")["need"].sentence({"n": 2}) == "2 found"
 
 
+class Safe:
+    """Has actions that take secrets."""
+
+    @action(permission="view", changes=False, says="Done.")
+    def lock(
+        self,
+        *,
+        code: t.Annotated[str | None, "A code.", SECRET] = None,
+        codes: t.Annotated[list[str], "Codes.", SECRET] = (),  # type: ignore[assignment]
+    ) -> None:
+        """Lock it."""
+
+
+def test_a_secret_is_the_text_itself_to_who_uses_it() -> None:
+    given = actions_of(Safe, "machine")["lock"].bind({"code": "1234", "codes": ["5", "6"]})
+    assert given == {"code": "1234", "codes": ["5", "6"]}
+    assert [type(text) for text in (given["code"], *given["codes"])] == [Secret] * 3
+    assert "1234" not in repr(given)
+
+
+def test_a_secret_is_hidden_wherever_it_is_in_what_is_shown() -> None:
+    data = {"a": Secret("1234"), "b": [{"c": Secret("1234")}, ("d", Secret("1234"))], "e": 1}
+    assert shown(data) == {"a": HIDDEN, "b": [{"c": HIDDEN}, ["d", HIDDEN]], "e": 1}
+
+
+@pytest.mark.parametrize(
+    "given", [{"code": 987654}, {"code": "987654\0"}, {"codes": ["1", 987654]}, {"codes": "987654"}]
+)
+def test_the_refusal_of_a_secret_does_not_tell_it(given: dict[str, t.Any]) -> None:
+    with pytest.raises(InvalidArgument, match="code.*hidden") as refused:
+        actions_of(Safe, "machine")["lock"].bind(given)
+    assert "987654" not in str(refused.value)
+
+
+def test_a_list_of_secrets_that_cannot_be_read_is_not_told() -> None:
+    with pytest.raises(InvalidArgument, match="codes: .hidden. cannot be read"):
+        actions_of(Safe, "machine")["lock"].bind({"codes": '["987654'}, text=True)
+
+
 def declare(function: t.Callable[..., t.Any], **more: t.Any) -> t.Any:
     return action(**{"permission": "view", "changes": False, "says": "Done.", **more})(function)
 
@@ -94,6 +133,18 @@ def ambiguous(self: t.Any, *, text: t.Annotated[str | int, "Either."]) -> None:
     """Has an argument of two types."""
 
 
+def countable(self: t.Any, *, number: t.Annotated[int, "A number.", SECRET]) -> None:
+    """Has a secret that is no text."""
+
+
+def guessable(self: t.Any, *, colour: t.Annotated[t.Literal["red", "blue"], "A colour.", SECRET]) -> None:
+    """Has a secret of which there are two."""
+
+
+def whispered(self: t.Any, *, code: t.Annotated[str, "A code.", SECRET]) -> None:
+    """Has a secret."""
+
+
 def complete(self: t.Any, *, text: Text) -> None:
     """Has all that is needed."""
 
@@ -106,6 +157,9 @@ def complete(self: t.Any, *, text: Text) -> None:
         (unhelpful, {}, "needs Annotated"),
         (unbindable, {}, "cannot be bound"),
         (ambiguous, {}, "one type only"),
+        (countable, {}, "number: what is secret is a free text"),
+        (guessable, {}, "colour: what is secret is a free text"),
+        (whispered, {"phrases": ["lock with {code}"]}, "has a secret"),
         (complete, {"phrases": ["take {texts}"]}, "names an argument that is not there"),
         (complete, {"phrases": ["take:{texts}!"]}, "names an argument that is not there"),
         (complete, {"permission": ""}, "needs a permission"),
