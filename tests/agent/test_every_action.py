@@ -13,6 +13,7 @@ from archipel.actions import Action, actions_of
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from archipel_agent.daemon import Agent
 from archipel_agent.doors.chat import match
+from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.peers import Peers
 from client import COMMANDS, Client, error_of
@@ -46,15 +47,16 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "job": ({"id": "nosuch"}, "not_found"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
+    "takeover": ({"uuid": TEST_UUID}, "indexed"),
 }
-BETWEEN_HYPERVISORS: t.Final = {"destination", "handover"}
+BETWEEN_HYPERVISORS: t.Final = {"destination", "handover", "takeover"}
 
 
 def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    features = (actions_of(feature, "hypervisor") for feature in (Jobs, Peers))
+    features = (actions_of(feature, "hypervisor") for feature in (Index, Jobs, Peers))
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
 import typing as t
 
 import pytest
+from archipel.connection import Connection
 from archipel_agent import database
 from archipel_agent.config import Config
 from archipel_agent.wire import COMMANDS, command_element, json_element
 from client import Client, error_of
+from ejabberd import PUBSUB
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
@@ -160,13 +163,13 @@ async def _answers(person: Client, jid: str) -> None:
             return
 
 
-def left_running(config: Config, *, action: str = "vm_migrate", name: str = "gone") -> str:
+def left_running(config: Config, *, action: str = "vm_migrate", subject: str = "gone") -> str:
     """A job that an earlier run of the agent has not brought to an end."""
     known = database.connect(config.state_dir / "agent.db")
     row = {
         "id": "0123456789abcdef", "action": action, "kind": "hypervisor", "entity": "hv1",
-        "author": "admin@xmpp.test", "door": "adhoc", "arguments": json.dumps({"name": name, "destination": "hv2"}),
-        "subjects": json.dumps([name]), "state": "running", "started": "2026-01-01T10:00:00Z",
+        "author": "admin@xmpp.test", "door": "adhoc", "arguments": json.dumps({"name": "gone", "destination": "hv2"}),
+        "subjects": json.dumps([subject]), "state": "running", "started": "2026-01-01T10:00:00Z",
         "result": "null", "error": "null",
     }  # fmt: skip
     known.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
@@ -184,6 +187,59 @@ async def test_a_move_that_went_on_without_the_agent_has_succeeded(world: World)
             await agent.session.online.wait()
             job = await admin.call(HV1, "job", {"id": id, "wait": 20})
             assert (job["state"], job["result"]["vm"]["hypervisor"]) == ("succeeded", "hv2")
+
+
+async def test_a_job_that_moved_a_machine_ends_when_the_index_says_so(
+    world: World, libvirtd: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source lets the machine's item go and tells the destination, which until then was refused it."""
+    # By itself the destination would not try again.
+    monkeypatch.setattr("archipel_agent.features.index.SHORTEST_PAUSE", 1000)
+    config = world.config(uri=libvirtd.uri)
+    async with world.person() as admin:
+        await nothing_indexed(admin)
+        with Connection(libvirtd.uri) as beside:
+            async with world.running(config):
+                await admin.until(lambda: indexed(admin, TEST_UUID))
+            async with world.agent("hv2", contacts="none"):
+                # It has been refused the machine's item before it wrote its own.
+                await admin.until(lambda: indexed(admin, "hypervisor:hv2"))
+                domain = beside.handle.lookupByUUIDString(TEST_UUID)
+                await asyncio.to_thread(lambda: (domain.destroy(), domain.undefine()))
+                id = left_running(config, subject=TEST_UUID)
+                async with world.running(config) as source:
+                    await source.session.online.wait()
+                    job = await admin.call(HV1, "job", {"id": id, "wait": 20})
+                    items = await admin.items("/archipel/machines")
+    assert job["state"] == "succeeded"
+    assert indexed(admin, TEST_UUID)[0]["hypervisor"] == "hv1"
+    assert items[TEST_UUID]["hypervisor"] == "hv2"
+
+
+async def nothing_indexed(admin: Client) -> None:
+    """Earlier tests' agents have left items, and nobody else can write those."""
+    await admin.plugin["xep_0060"].purge(PUBSUB, "/archipel/machines")
+
+
+def indexed(person: Client, item: str) -> list[dict[str, t.Any]]:
+    """What the index has said of this item since this person came."""
+    return [entry for node, id, entry in person.published if (node, id) == ("/archipel/machines", item) and entry]
+
+
+async def test_a_machine_is_not_taken_over_while_another_holds_it(world: World) -> None:
+    """Whatever a peer says: an item of the index is written by another when its author has let it go."""
+    async with world.person() as admin, world.person("hv1") as holder:
+        await nothing_indexed(admin)
+        payload = json_element({"kind": "machine", "hypervisor": "hv1"})
+        await holder.plugin["xep_0060"].publish(PUBSUB, "/archipel/machines", TEST_UUID, payload=payload)
+        async with world.agent("hv2", contacts="none"):
+            answer = await holder.call("hv2@xmpp.test/hv2", "takeover", {"uuid": TEST_UUID})
+            assert answer["indexed"] is False
+            assert (await admin.items("/archipel/machines"))[TEST_UUID]["hypervisor"] == "hv1"
+            await holder.plugin["xep_0060"].retract(PUBSUB, "/archipel/machines", TEST_UUID)
+            answer = await holder.call("hv2@xmpp.test/hv2", "takeover", {"uuid": TEST_UUID.upper()})
+            assert answer["indexed"] is True
+            assert (await admin.items("/archipel/machines"))[TEST_UUID]["hypervisor"] == "hv2"
 
 
 async def test_a_job_of_which_nobody_knows_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from .features.events import Events
 from .features.index import Index
 from .features.jobs import Jobs
 from .features.migration import ACTIONS as MIGRATIONS
-from .features.migration import MigrationInquiry
+from .features.migration import Arrival, MigrationInquiry
 from .features.peers import Peers
 from .hypervisor_entity import HypervisorEntity
 from .libvirt_link import Link
@@ -68,8 +68,9 @@ class Agent:
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.pubsub, self.database)
+        self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
-        entity = HypervisorEntity(self.link, (self.jobs, self.peers))
+        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index))
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
         self.contacts = Contacts(
             config.contacts,

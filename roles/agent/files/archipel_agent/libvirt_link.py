@@ -34,6 +34,10 @@ LANES: t.Final = {"reads": 4, "changes": 16, "jobs": 4}
 # A look at a socket of this host costs nothing.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 
+# States, each with its reason, in which another hypervisor speaks for the machine.
+ARRIVING: t.Final = ("paused", "migration")
+LEFT: t.Final = ("shutoff", "migrated")
+
 T = t.TypeVar("T")
 
 
@@ -51,17 +55,12 @@ class MachineState:
     @property
     def arriving(self) -> bool:
         """Being received by a migration, or in its last moment of being sent: it does not run here."""
-        return self.state == "paused" and self.reason == "migration"
+        return (self.state, self.reason) == ARRIVING
 
     @property
     def left(self) -> bool:
         """Its definition stayed, the machine moved away."""
-        return self.state == "shutoff" and self.reason == "migrated"
-
-    @property
-    def away(self) -> bool:
-        """Another hypervisor speaks for it."""
-        return self.arriving or self.left
+        return (self.state, self.reason) == LEFT
 
 
 class Lane:

@@ -14,12 +14,16 @@ import logging
 import sqlite3
 import typing as t
 
-from archipel.errors import ArchipelError, NotFound, Unavailable
+from archipel.actions import action
+from archipel.errors import ArchipelError, InvalidArgument, NotFound, Unavailable
 from archipel.hypervisor import Hypervisor
-from slixmpp.exceptions import IqError
+from archipel.machine import canonical_uuid
+from slixmpp.exceptions import IqError, IqTimeout
 
 from .. import __version__
-from ..libvirt_link import Link, MachineState
+from ..authority import PEER
+from ..entity import Result
+from ..libvirt_link import ARRIVING, LEFT, Link, MachineState
 from ..pubsub import PubSub
 from .events import now
 
@@ -27,7 +31,8 @@ log = logging.getLogger(__name__)
 
 NODE: t.Final = "/archipel/machines"
 PAGE = 100
-LONGEST_PAUSE = 60.0
+# An item that another hypervisor holds is tried again after a tenth of the time that it has been held.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # A machine gets its address some time after its start, and libvirt says nothing of it: seconds between looks.
 LOOKS_FOR_ADDRESS: t.Final = (2, 4, 8, 16, 32, 64, 128)
 ADDRESS_SOURCE: t.Final = "lease"
@@ -45,10 +50,29 @@ class Index:
         # What the server has of ours, without `updated`; None until it has been read.
         self._there: dict[str, dict[str, t.Any]] | None = None
         self._looks: dict[str, asyncio.TimerHandle] = {}
-        # Items that another hypervisor still holds: how long we wait before we try again.
-        self._forbidden: dict[str, float] = {}
+        # Items of ours that another hypervisor still holds: since when, and when we try again.
+        self._held: dict[str, tuple[float, asyncio.TimerHandle]] = {}
+        self._flushing = asyncio.Lock()
         link.changed.append(self._changed)
         link.switched.append(self.resync)
+
+    @action(permission=PEER, changes=False, name="takeover", says="{msg}")
+    async def answer_takeover(self, *, uuid: t.Annotated[str, "UUID of the machine."]) -> Result:
+        """Look again at a machine that a peer has let go, and put it into the index if it is here."""
+        item = canonical_uuid(uuid)
+        try:
+            await self.refresh(item)
+        except (IqError, IqTimeout) as error:
+            raise Unavailable(f"{self._link.name} cannot write the index: {error.format()}") from error
+        indexed = (self._there or {}).get(item, {}).get("hypervisor") == self._link.name
+        msg = f"By the index {item} is {'' if indexed else 'not '}on {self._link.name}."
+        return {"changed": False, "msg": msg, "indexed": indexed}
+
+    async def refresh(self, item: str) -> None:
+        """Look again and write what differs, now; what the server refuses is tried again later."""
+        self._no_longer_held(item)
+        self._mark(item)
+        await self.flush()
 
     def resync(self) -> None:
         """Begin anew: read what the server has, and mend it."""
@@ -59,6 +83,7 @@ class Index:
     def _changed(self, old: MachineState | None, new: MachineState | None) -> None:
         state = new or old
         assert state is not None
+        self._no_longer_held(state.uuid)
         self._mark(state.uuid, *([self._own] if old is None or new is None else []))
         if new is not None and new.state == "running" and (old is None or old.state != "running"):
             self._look_later(new.uuid, iter(LOOKS_FOR_ADDRESS))
@@ -85,17 +110,24 @@ class Index:
         if not self._link.reachable:
             # What the server has stays as it is; it is mended when libvirt can tell again.
             return
+        async with self._flushing:
+            try:
+                if self._there is None:
+                    await self._read()
+                while self._dirty:
+                    await self._write_page(sorted(self._dirty)[:PAGE])
+            except ArchipelError as error:
+                log.debug("the index waits for libvirt: %s", error)
+
+    async def _write_page(self, items: t.Sequence[str]) -> None:
+        # What changes from here on is to be looked at once more.
+        self._dirty.difference_update(items)
         try:
-            if self._there is None:
-                await self._read()
-            while self._dirty:
-                items = sorted(self._dirty)[:PAGE]
-                described = await self._describe(items)
-                for item, payload in described.items():
-                    await self._write(item, payload)
-                self._dirty.difference_update(items)
-        except ArchipelError as error:
-            log.debug("the index waits for libvirt: %s", error)
+            for item, payload in (await self._describe(items)).items():
+                await self._write(item, payload)
+        except BaseException:
+            self._dirty.update(items)
+            raise
 
     async def _read(self) -> None:
         known = {row["item"] for row in self._database.execute("SELECT item FROM published")}
@@ -109,9 +141,8 @@ class Index:
         self._dirty.update(wanted)
 
     async def _describe(self, items: t.Sequence[str]) -> dict[str, dict[str, t.Any] | None]:
-        here = [item for item in items if (state := self._link.machines.get(item)) and not state.away]
-        found: dict[str, dict[str, t.Any] | None] = dict.fromkeys(set(items) - set(here))
-        found.update(await self._link.perform("reads", lambda hypervisor: _machines(hypervisor, here)))
+        uuids = [item for item in items if item != self._own]
+        found = await self._link.perform("reads", lambda hypervisor: _machines(hypervisor, uuids))
         if self._own in items:
             found[self._own] = await self._link.perform("reads", self._hypervisor)
         return found
@@ -132,37 +163,50 @@ class Index:
         there = self._there.get(item)
         if payload is not None and there != payload:
             self._database.execute("INSERT OR IGNORE INTO published VALUES (?)", (item,))
-            try:
-                await self._pubsub.publish(NODE, item, {**payload, "updated": now()})
-            except IqError as error:
-                if error.condition != "forbidden" or not await self._is_of_another(item):
-                    raise
-                return
-            self._there[item] = payload
-            self._forbidden.pop(item, None)
+            if await self._publish(item, {**payload, "updated": now()}):
+                self._there[item] = payload
         elif payload is None:
             # The item may be another hypervisor's by now.
             current = (await self._pubsub.items(NODE, [item])).get(item)
             if current is not None and current.get("hypervisor") == self._link.name:
                 await self._pubsub.retract(NODE, item)
+            self._no_longer_held(item)
             self._there.pop(item, None)
             self._database.execute("DELETE FROM published WHERE item = ?", (item,))
 
-    async def _is_of_another(self, item: str) -> bool:
-        """Whether another hypervisor wrote the item. ejabberd lets only the author of an item, or the node's owner,
-        write it again; after a migration the source retracts it, so we try again a little later."""
-        current = (await self._pubsub.items(NODE, [item])).get(item)
-        if current is None or current.get("hypervisor") in (None, self._link.name):
-            return False
-        pause = self._forbidden.get(item, 0.125) * 2
-        self._forbidden[item] = min(pause, LONGEST_PAUSE)
+    async def _publish(self, item: str, payload: t.Mapping[str, t.Any]) -> bool:
+        """Whether the item is ours now. ejabberd lets only the author of an item, or the node's owner, write it again;
+        after a migration the source retracts it, and tells us where an action moved the machine."""
+        try:
+            await self._pubsub.publish(NODE, item, payload)
+        except IqError as error:
+            if error.condition != "forbidden":
+                raise
+            current = (await self._pubsub.items(NODE, [item])).get(item)
+            if current is not None:
+                self._try_later(item, current.get("hypervisor"))
+                return False
+            # It was retracted this moment.
+            await self._pubsub.publish(NODE, item, payload)
+        self._no_longer_held(item)
+        return True
+
+    def _try_later(self, item: str, holder: t.Any) -> None:
+        loop = asyncio.get_running_loop()
+        since = self._held[item][0] if item in self._held else loop.time()
+        self._no_longer_held(item)
+        pause = max(SHORTEST_PAUSE, (loop.time() - since) / 10)
         if pause > LONGEST_PAUSE:
+            pause = LONGEST_PAUSE
             log.warning(
                 "the index says that %s is on %s, which does not take it back. If that hypervisor is gone, retract the"
-                " item of %s as the node's owner.", item, current["hypervisor"], NODE,
+                " item of %s as the node's owner.", item, holder, NODE,
             )  # fmt: skip
-        asyncio.get_running_loop().call_later(self._forbidden[item], self._mark, item)
-        return True
+        self._held[item] = (since, loop.call_later(pause, self._mark, item))
+
+    def _no_longer_held(self, item: str) -> None:
+        if item in self._held:
+            self._held.pop(item)[1].cancel()
 
 
 def _pages(items: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
@@ -170,18 +214,22 @@ def _pages(items: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
 
 
 def _machines(hypervisor: Hypervisor, uuids: t.Iterable[str]) -> dict[str, dict[str, t.Any] | None]:
-    """Their items by UUID; None for those that are not defined here; those that cannot be looked at are left out."""
+    """Their items by UUID; None for those that are not here, or for which another hypervisor speaks; those that cannot
+    be looked at are left out."""
     found: dict[str, dict[str, t.Any] | None] = {}
     for uuid in uuids:
         try:
             told = hypervisor.machine(uuid=uuid).describe(addresses=ADDRESS_SOURCE)
-        except NotFound:
+        except (InvalidArgument, NotFound):
             found[uuid] = None
             continue
         except Unavailable:
             raise
         except ArchipelError as error:
             log.warning("the index does not follow %s: %s", uuid, error.message)
+            continue
+        if (told["state"], told["reason"]) in (ARRIVING, LEFT):
+            found[uuid] = None
             continue
         found[uuid] = {
             "kind": "machine",

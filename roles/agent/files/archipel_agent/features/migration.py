@@ -1,11 +1,13 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What became of a migration whose agent went away: libvirt's daemons carry it on between themselves."""
+"""What is the agents' part of a migration: that the index goes with the machine, and to find out what became of one
+whose agent went away, since libvirt's daemons carry it on between themselves."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import typing as t
 
 from archipel import migration
@@ -14,15 +16,46 @@ from archipel.connection import libvirt
 from archipel.errors import ArchipelError, OperationFailed, Unavailable
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
+from slixmpp.exceptions import IqError, IqTimeout
 
 from ..entity import Result
 from ..libvirt_link import Link
+from .index import Index
 from .jobs import Job, Lost
+from .peers import Peers
+
+log = logging.getLogger(__name__)
 
 ACTIONS: t.Final = ("migrate", "vm_migrate")
 INTERVAL = 0.5
 # So long the destination may be silent before the job is lost.
 PATIENCE = 300
+# So long a job that has moved its machine waits for the index.
+INDEXED_WITHIN = 10
+
+
+class Arrival:
+    """Has the index say where a machine is before the job that moved it ends: first we let go, then the destination,
+    which could not before, takes it."""
+
+    def __init__(self, index: Index, peers: Peers) -> None:
+        self._index = index
+        self._peers = peers
+
+    async def __call__(self, job: Job, result: Result) -> None:
+        if not result["changed"] or job.arguments.get("check"):
+            return
+        uuid, destination = result["vm"]["uuid"], result["destination"]
+        try:
+            async with asyncio.timeout(INDEXED_WITHIN):
+                await self._index.refresh(uuid)
+                taken = await self._peers.ask(destination, "takeover", {"uuid": uuid})
+            if taken.get("indexed"):
+                return
+            why = taken.get("msg")
+        except (ArchipelError, IqError, IqTimeout, TimeoutError) as error:
+            why = error
+        log.warning("%s has moved to %s, and the index says so only later: %s", uuid, destination, why)
 
 
 class MigrationInquiry:

@@ -84,9 +84,8 @@ class Peers:
 
     def destination(self, name: str, machine: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What the hypervisor called ``name`` says to a machine (``name``, ``uuid``) that is to go there."""
-        jid = self._jid(name)
         arguments = {key: machine[key] for key in ("name", "uuid") if machine.get(key)}
-        asked = asyncio.run_coroutine_threadsafe(self.call(jid, "destination", arguments), self._loop)
+        asked = asyncio.run_coroutine_threadsafe(self.ask(name, "destination", arguments), self._loop)
         try:
             return asked.result(TIMEOUT + 5)
         except concurrent.futures.TimeoutError:
@@ -94,7 +93,7 @@ class Peers:
 
     async def handover(self, uuid: str) -> str | None:
         """The password of the machine's account, from the first peer that gives it."""
-        calls = [self.call(self._jid(slixmpp.JID(jid).local), "handover", {"uuid": uuid}) for jid in self.jids]
+        calls = [self.ask(slixmpp.JID(jid).local, "handover", {"uuid": uuid}) for jid in self.jids]
         for answer in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(answer, dict):
                 return str(answer["password"])
@@ -108,9 +107,10 @@ class Peers:
         known = ", ".join(slixmpp.JID(jid).local for jid in self.jids) or "none"
         raise InvalidArgument(f"{name!r} is no hypervisor that is known here; known are: {known}.")
 
-    async def call(self, jid: slixmpp.JID, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Run an action of a peer."""
+    async def ask(self, name: str, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Run an action of the hypervisor called ``name``."""
         assert self._session is not None
+        jid = self._jid(name)
         if not self._session.online.is_set():
             raise Unavailable(f"{jid.local} cannot be asked: there is no connection to the XMPP server.")
         iq = self._session.client.make_iq_set(ito=jid)
