@@ -86,11 +86,19 @@ options:
     type: str
   memory:
     description:
-      - Memory in MiB.
+      - Memory in MiB. Within O(max_memory) it changes while the machine runs.
+    type: int
+  max_memory:
+    description:
+      - The most memory in MiB that the machine can be given while it runs. By default what O(memory) says.
     type: int
   vcpus:
     description:
-      - Number of virtual CPUs.
+      - Number of virtual CPUs. Within O(max_vcpus) it grows while the machine runs.
+    type: int
+  max_vcpus:
+    description:
+      - The most virtual CPUs that the machine can be given while it runs. By default what O(vcpus) says.
     type: int
   arch:
     description:

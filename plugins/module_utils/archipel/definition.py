@@ -15,13 +15,62 @@ from .elements import Attribute, Change, Element, refuse_unknown
 from .errors import InvalidDefinition
 from .interfaces import INTERFACE
 
+
+@dataclasses.dataclass(frozen=True)
+class Amount(Attribute):
+    """What a machine has of something at the moment, of which its definition says a ``maximum`` (a path) too. libvirt
+    leaves the one or the other out where they are the same. ``forgets`` is what goes with the old amount only."""
+
+    maximum: str = ""
+    forgets: str = ""
+
+    def read(self, node: t.Any) -> t.Any:
+        value = super().read(node)
+        return self._largest.read(node) if value is None else value
+
+    def write(self, node: t.Any, value: t.Any) -> None:
+        # Where there never was more to have than it has, the maximum follows.
+        largest = self._largest.read(node)
+        if largest is None or largest < value or largest == self.read(node):
+            self._largest.write(node, value)
+        super().write(node, value)
+        if self.forgets:
+            xmltree.write(node, self.forgets, None)
+
+    @property
+    def _largest(self) -> Attribute:
+        return Attribute(self.key, self.maximum, "", int, unit=self.unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Maximum(Attribute):
+    """The most that a machine can have of something; it cannot have more than that at the moment. ``amount`` is the
+    path of what it has."""
+
+    amount: str = ""
+
+    def write(self, node: t.Any, value: t.Any) -> None:
+        has = Attribute(self.key, self.amount, "", int, unit=self.unit)
+        if has.read(node) is None:
+            has.write(node, min(value, self.read(node) or value))
+        elif has.read(node) > value:
+            has.write(node, value)
+        super().write(node, value)
+
+
 DOMAIN = Element(
     "domain",
     (
         Attribute("type", "@type",
                   "Hypervisor type, for example V(kvm), V(qemu), V(test). By default the best that the host has."),
-        Attribute("memory", "memory", "Memory in MiB.", int, unit="MiB", also=("currentMemory",), minimum=1),
-        Attribute("vcpus", "vcpu", "Number of virtual CPUs.", int, also=("vcpu/@current",), minimum=1),
+        Amount("memory", "currentMemory", "Memory in MiB. Within O(max_memory) it changes while the machine runs.",
+               int, unit="MiB", minimum=1, maximum="memory"),
+        Maximum("max_memory", "memory", "The most memory in MiB that the machine can be given while it runs. By default"
+                " what O(memory) says.", int, unit="MiB", minimum=1, amount="currentMemory"),
+        Amount("vcpus", "vcpu/@current", "Number of virtual CPUs. Within O(max_vcpus) it grows while the machine runs.",
+               int, minimum=1, maximum="vcpu", forgets="vcpus"),
+        Maximum("max_vcpus", "vcpu", "The most virtual CPUs that the machine can be given while it runs. By default"
+                " what O(vcpus) says.", int, minimum=1, amount="vcpu/@current"),
         Attribute("arch", "os/type/@arch", "Architecture, by default the host's."),
         Attribute("machine", "os/type/@machine", "Machine type, for example V(q35)."),
     ),
@@ -104,6 +153,9 @@ class Definition:
                 values[key] = [element.bind(item, f"{key}[{i}]") for i, item in enumerate(untrusted[key])]
         if "model" in values.get("cpu", {}) and values["cpu"].setdefault("mode", "custom") != "custom":
             raise InvalidDefinition(f"cpu: mode {values['cpu']['mode']} chooses the model itself; leave model out.")
+        for key in ("memory", "vcpus"):
+            if values.get(key, 0) > values.get(f"max_{key}", values.get(key, 0)):
+                raise InvalidDefinition(f"{key}: {values[key]} is more than max_{key}, {values[f'max_{key}']}.")
         if "devices" in values.get("boot", {}) and _ordered(values):
             raise InvalidDefinition("boot.devices and boot_order give two orders; use one of them.")
         if "\n" in values.get("metadata", {}).get("title", "").strip():
@@ -154,22 +206,73 @@ def new(name: str, uuid: str | None, defaults: t.Mapping[str, t.Any]) -> t.Any:
     return node
 
 
-def apply(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:
-    """Bring a domain's XML to what is wanted, and tell what differed. ``wanted`` is a Definition's values, its disks
-    with their paths resolved; the metadata is left to whoever can change it live."""
-    changes = DOMAIN.compare(node, wanted)
-    DOMAIN.write(node, {change.path: change.new for change in changes})
-    for key in ("cpu", "boot"):
-        group, _text = GROUPS[key]
-        found = group.compare(node, wanted.get(key, {}), f"{key}.")
-        if any(change.path == "cpu.mode" for change in found):
-            _forget_cpu(node)
-        group.write(node, {change.path[len(key) + 1 :]: change.new for change in found})
-        changes += found
+@dataclasses.dataclass
+class Difference:
+    """What has to become of one part of a domain: of the domain itself (no ``key``), of a group, or of a device.
+
+    ``node`` is where it stands, or the new device; ``label`` tells a device from others of its list, ``index`` is its
+    place in the task's list. Nothing is written before ``write``.
+    """
+
+    key: str
+    element: Element
+    node: t.Any
+    changes: list[Change]
+    wanted: t.Mapping[str, t.Any]
+    fate: t.Literal["changed", "added", "removed"] = "changed"
+    label: t.Any = None
+    index: int | None = None
+    holder: t.Any = None
+
+    def named(self, change: Change) -> str:
+        """The key of an attribute that changes."""
+        return change.path.rpartition(".")[2]
+
+    def write(self, only: t.Collection[str] | None = None) -> None:
+        """Bring the XML to what is wanted; of a part that is there, of these attributes alone."""
+        if self.fate == "added":
+            self.holder.append(self.node)
+        elif self.fate == "removed":
+            self.node.getparent().remove(self.node)
+        else:
+            changed = {self.named(change) for change in self.changes}
+            if self.key == "cpu" and "mode" in changed:
+                _forget_cpu(self.node)
+            # Of the domain all that is named, as a size and its maximum are written together.
+            keys = changed if self.key else set(self.wanted)
+            self.element.write(self.node, {k: self.wanted[k] for k in keys if only is None or k in only})
+
+
+def compare(
+    node: t.Any,
+    wanted: t.Mapping[str, t.Any],
+    *,
+    gone: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]] | None = None,
+    complete: t.Collection[str] = (),
+) -> list[Difference]:
+    """Where a domain's XML is not as wanted. ``wanted`` is a Definition's values, its disks with their paths resolved;
+    the metadata is left to whoever can change it live.
+
+    ``gone`` are devices that are not to be there; of the lists in ``complete`` none may be there that is not wanted.
+    """
+    plain = {key: value for key, value in wanted.items() if key not in GROUPS and key not in LISTS}
+    found = [Difference("", DOMAIN, node, DOMAIN.compare(node, plain), plain)]
+    for key, (group, _text) in GROUPS.items():
+        if key != "metadata":
+            named = wanted.get(key, {})
+            found.append(Difference(key, group, node, group.compare(node, named, f"{key}."), named))
     for key in LISTS:
-        changes += _apply_list(node, key, wanted.get(key, ()))
+        found += _compare_list(node, key, wanted.get(key, ()), (gone or {}).get(key, ()), complete=key in complete)
+    return [difference for difference in found if difference.changes]
+
+
+def apply(node: t.Any, wanted: t.Mapping[str, t.Any], **more: t.Any) -> list[Change]:
+    """Bring a domain's XML to what is wanted, and tell what differed."""
+    differences = compare(node, wanted, **more)
+    for difference in differences:
+        difference.write()
     _order_boot(node, wanted)
-    return changes
+    return [change for difference in differences for change in difference.changes]
 
 
 def _ordered(values: t.Mapping[str, t.Any]) -> bool:
@@ -200,28 +303,42 @@ def _forget_cpu(node: t.Any) -> None:
             cpu.remove(child)
 
 
-def _apply_list(node: t.Any, key: str, wanted: t.Sequence[t.Mapping[str, t.Any]]) -> list[Change]:
+def _compare_list(
+    node: t.Any,
+    key: str,
+    wanted: t.Sequence[t.Mapping[str, t.Any]],
+    gone: t.Sequence[t.Mapping[str, t.Any]],
+    *,
+    complete: bool,
+) -> list[Difference]:
     element, path, _text = LISTS[key]
     virtual = node.get("type") in ("kvm", "qemu", "hvf")
-    changes: list[Change] = []
-    parent = xmltree.write(node, "devices?", "")
+    devices = xmltree.write(node, "devices?", "")
+    left = node.findall(path)
+    taken = [target for target in (xmltree.read(disk, "target/@dev") for disk in left) if target]
+    differences = []
     pair = disks.pair if key == "disks" else interfaces.pair
-    for i, (item, found) in enumerate(zip(wanted, pair(node.findall(path), wanted))):
+    for i, (item, found) in enumerate(zip(wanted, pair(left, wanted))):
         if found is not None:
-            differing = element.compare(found, item)
-            element.write(found, {change.path: change.new for change in differing})
+            left.remove(found)
             label = xmltree.read(found, "target/@dev") if key == "disks" else i
-            changes += [dataclasses.replace(c, path=f"{key}[{label}].{c.path}") for c in differing]
+            changes = element.compare(found, item, f"{key}[{label}].")
+            differences.append(Difference(key, element, found, changes, item, label=label, index=i))
             continue
         if key == "disks":
-            taken = [target for target in (xmltree.read(d, "target/@dev") for d in node.findall(path)) if target]
             made = disks.make(item, taken, virtual=virtual)
             label = xmltree.read(made, "target/@dev")
+            taken.append(label)
         else:
             made, label = interfaces.make(item, virtual=virtual), i
-        parent.append(made)
-        changes.append(Change(f"{key}[{label}]", None, {k: item[k] for k in element.options() if k in item}))
-    return changes
+        added = Change(f"{key}[{label}]", None, {k: item[k] for k in element.options() if k in item})
+        differences.append(Difference(key, element, made, [added], item, "added", label, i, devices))
+    for found in left if complete else [n for n in pair(left, gone) if n is not None]:
+        label = xmltree.read(found, "target/@dev" if key == "disks" else "mac/@address")
+        old = {k: value for k, value in element.read(found).items() if value not in (None, False)}
+        removed = Change(f"{key}[{label}]", old, None)
+        differences.append(Difference(key, element, found, [removed], {}, "removed", label, None, devices))
+    return differences
 
 
 def metadata_changes(node: t.Any, wanted: t.Mapping[str, t.Any]) -> list[Change]:

@@ -98,6 +98,8 @@ def test_each_attribute_binds_its_type_only(element: Element, attribute: Attribu
         ({"cpu": "host"}, "cpu: a mapping is needed"),
         ({"memory": "1 GiB"}, "memory: '1 GiB' is not of type int"),
         ({"memory": 0}, "memory: 0 is too small"),
+        ({"memory": 512, "max_memory": 256}, "memory: 512 is more than max_memory, 256"),
+        ({"vcpus": 3, "max_vcpus": 2}, "vcpus: 3 is more than max_vcpus, 2"),
         ({"vcpus": True}, "vcpus: 'True' is not of type int"),
         ({"cpu": {"mode": "best"}}, "cpu.mode: 'best' is not possible"),
         ({"cpu": {"mode": "host-model", "model": "EPYC"}}, "leave model out"),
@@ -187,19 +189,50 @@ def test_a_list_is_emptied_by_an_empty_one(defined: t.Any) -> None:
     assert apply(defined, boot={"devices": []}) == []
 
 
-def test_more_cpus_are_there_at_once(defined: t.Any) -> None:
-    """The number that is online follows the number that there can be."""
-    xmltree.write(defined, "vcpu/@current", "1")
-    assert apply(defined, vcpus=4) == [("vcpus", 2, 4)]
-    assert xmltree.read(defined, "vcpu/@current") == "4"
+@pytest.mark.parametrize(
+    ("there", "asked", "amounts"),
+    [
+        ((256, 256), {"memory": 512}, (512, 512)),
+        ((256, 256), {"memory": 128}, (128, 128)),
+        ((256, 512), {"memory": 384}, (384, 512)),
+        ((256, 512), {"memory": 768}, (768, 768)),
+        ((256, 512), {"max_memory": 1024}, (256, 1024)),
+        ((256, 512), {"max_memory": 128}, (128, 128)),
+        ((256, 256), {"memory": 128, "max_memory": 256}, (128, 256)),
+        ((256, 512), {"memory": 128, "max_memory": 1024}, (128, 1024)),
+        ((None, 256), {"memory": 128, "max_memory": 256}, (128, 256)),
+        ((None, 256), {"max_memory": 512}, (256, 512)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("amount", "now", "most"), [("memory", "currentMemory", "memory"), ("vcpus", "vcpu/@current", "vcpu")]
+)
+def test_an_amount_and_its_maximum_stay_together_until_both_are_named(
+    there: tuple[int | None, int],
+    asked: dict[str, int],
+    amounts: tuple[int, int],
+    amount: str,
+    now: str,
+    most: str,
+) -> None:
+    """A maximum follows what the machine has where there never was more; it is never below it."""
+    node = xmltree.parse_trusted("<domain/>")
+    unit = 1024 if amount == "memory" else 1
+    xmltree.write(node, most, str(there[1] * unit))
+    if there[0]:
+        xmltree.write(node, now, str(there[0] * unit))
+    wanted = {key.replace("memory", amount): value for key, value in asked.items()}
+    assert apply(node, **wanted)
+    told = definition.read(node)
+    assert (told[amount], told[f"max_{amount}"]) == amounts
+    assert apply(node, **wanted) == []
 
 
-def test_memory_that_was_ballooned_away_is_no_difference(defined: t.Any) -> None:
-    """memory is what the machine has at most; when that changes, what it has now changes with it."""
-    xmltree.write(defined, "currentMemory", "100000")
-    assert apply(defined, memory=256) == []
-    assert apply(defined, memory=512) == [("memory", 256, 512)]
-    assert (xmltree.read(defined, "currentMemory"), xmltree.read(defined, "currentMemory/@unit")) == ("512", "MiB")
+def test_cpus_told_one_by_one_are_forgotten_with_their_number(defined: t.Any) -> None:
+    """libvirt refuses a list of CPUs that does not fit the number."""
+    xmltree.write(defined, "vcpus/vcpu/@id", "0")
+    apply(defined, vcpus=4)
+    assert defined.find("vcpus") is None
 
 
 def test_another_way_to_choose_the_cpu_forgets_the_old_one(data: pathlib.Path) -> None:
