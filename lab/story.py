@@ -112,6 +112,10 @@ class Story:
                     raise LabError(f"{url} does not answer.") from None
                 time.sleep(0.1)
 
+    def contact(self, name: str) -> str:
+        """The full JID of a machine or hypervisor, by what the platform's index says now."""
+        return talk.contact(self.lab, name)
+
     def says(self, name: str, text: str) -> tuple[str, str]:
         """Who answers to a chat message, and what."""
         return talk.say(self.lab, name, text)

@@ -110,6 +110,16 @@ class Person(slixmpp.ClientXMPP):
         return {field["label"] or name: str(field.get_value()) for name, field in fields.items() if name != "FORM_TYPE"}
 
 
+def contact(lab: Lab, name: str) -> str:
+    """The full JID of a contact, whether it is online or not."""
+
+    async def look() -> str:
+        async with Person(environment(lab)) as person:
+            return str(await person.contact(name))
+
+    return asyncio.run(look())
+
+
 def say(lab: Lab, name: str, text: str) -> tuple[str, str]:
     """Say something to a contact, once it is online: who answered (full JID), and what."""
 

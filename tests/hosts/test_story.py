@@ -184,3 +184,12 @@ def test_a_machine_that_is_off_moves_as_a_definition(story: Story) -> None:
     contact, answer = story.says("foreign1", "how are you")
     assert contact.endswith("/hv2")
     assert answer.startswith("I am foreign1. I am shutoff on hv2")
+
+
+def test_the_index_says_where_a_machine_is_as_soon_as_it_has_moved(story: Story) -> None:
+    for destination, source in (("hv1", "hv2"), ("hv2", "hv1")) * 3:
+        moved = story.module(
+            source, "archipel.orchestrator.vm_migrate", via="xmpp", name="foreign1", destination=destination, live=False
+        )
+        assert moved["changed"]
+        assert story.contact("foreign1").endswith(f"/{destination}")
