@@ -22,8 +22,10 @@ import nox
 
 ROOT = pathlib.Path(__file__).resolve().parent
 RESULTS = ROOT / ".cache/results"
-# What agent and controller need at least, and the newest that all tools here run on.
-FLOOR, NEWEST = "3.11", "3.13"
+# What modules need at least on a host; agent and controller; the newest that all tools here run on.
+TARGET, FLOOR, NEWEST = "3.9", "3.11", "3.13"
+PYTHONS = [FLOOR, "3.12", NEWEST]
+UV = (sys.executable, "-m", "uv")
 PUBLISHED = {
     *("CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "LICENSES", "MANIFEST.json", "README.md"),
     *("changelogs", "docs", "extensions", "meta", "playbooks", "plugins", "roles"),
@@ -43,7 +45,8 @@ def prepare_environment() -> None:
     # pyenv's shims answer for versions that are not selected, and fail when they are called.
     paths = [path for path in os.environ["PATH"].split(os.pathsep) if pathlib.Path(path).name != "shims"]
     pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    paths += sorted(str(path) for path in pyenv.glob("versions/3.*/bin"))
+    fetched = subprocess.run([*UV, "python", "dir"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    paths += sorted(map(str, [*pyenv.glob("versions/3.*/bin"), *pathlib.Path(fetched).glob("cpython-3.*/bin")]))
     os.environ["PATH"] = os.pathsep.join(dict.fromkeys(paths))
 
     os.environ["LC_ALL"] = "C.UTF-8"
@@ -115,6 +118,25 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     )  # fmt: skip
 
 
+@nox.session(venv_backend="none", tags=["test"])
+def pythons(session: nox.Session) -> None:
+    """Each Python that checks run on is here, or uv fetches it. The first part, so that a lack is known at once."""
+
+    def absent() -> list[str]:
+        find = (*UV, "python", "find", "--system", "--no-project")
+        wanted = [TARGET, *PYTHONS]
+        return [each for each in wanted if subprocess.run([*find, each], check=False, capture_output=True).returncode]
+
+    if versions := absent():
+        subprocess.run([*UV, "python", "install", "--no-bin", *versions], check=False)
+    if versions := absent():
+        session.error(
+            f"Python {', '.join(versions)}: not here, and uv could not fetch it. Parts that need it fail, others run. "
+            "Install it (pyenv's versions are found without being selected), or name a mirror of "
+            "python-build-standalone in UV_PYTHON_INSTALL_MIRROR."
+        )
+
+
 @nox.session(tags=["test"])
 def lint(session: nox.Session) -> None:
     """ruff, and types of the core, the agent and the controller's side."""
@@ -139,7 +161,7 @@ def fix(session: nox.Session) -> None:
         session.run("python", script)
 
 
-@nox.session(python=["3.11", "3.12", "3.13"], tags=["test"])
+@nox.session(python=PYTHONS, tags=["test"])
 def units(session: nox.Session) -> None:
     """tests/unit: the core on libvirt's test driver."""
     packages(session, "libvirt-daemon")
@@ -147,8 +169,13 @@ def units(session: nox.Session) -> None:
     pytest(session, "tests/unit")
 
 
-@nox.session(python=NEWEST, tags=["test"])
-@nox.parametrize("core, pip", [("2.18", "24.2"), ("2.20", "25.2"), ("2.21", "25.2")], ids=["2.18", "2.20", "2.21"])
+# The oldest ansible-core on the oldest Python, newer ones on the newest: 3.11 has nothing newer than 2.19.
+@nox.session(tags=["test"])
+@nox.parametrize(
+    "python, core, pip",
+    [(FLOOR, "2.18", "24.2"), (NEWEST, "2.20", "25.2"), (NEWEST, "2.21", "25.2")],
+    ids=["2.18", "2.20", "2.21"],
+)
 def sanity(session: nox.Session, core: str, pip: str) -> None:
     """ansible-test sanity without an ignore entry. ``pip`` is what that ansible-test puts into its environments."""
     packages(session, "shellcheck")
@@ -235,8 +262,8 @@ def agent(session: nox.Session) -> None:
 
 
 # Before 2.19 Ansible renders what a plugin took from outside, from then on only what it trusts: both matter.
-@nox.session(python=NEWEST, tags=["test"])
-@nox.parametrize("core", ["2.18", "2.21"], ids=["2.18", "2.21"])
+@nox.session(tags=["test"])
+@nox.parametrize("python, core", [(FLOOR, "2.18"), (NEWEST, "2.21")], ids=["2.18", "2.21"])
 def integration(session: nox.Session, core: str) -> None:
     """tests/integration: each module both ways, with ansible-playbook, libvirt's test driver and a real agent."""
     packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "qemu-utils")

@@ -16,7 +16,7 @@ from .cgroup import unified
 from .plan import Lab
 from .steps import LabError, run, step
 
-# All that is ever installed on the machine itself: command -> its package.
+# All that the lab ever installs on the machine itself: command -> its package.
 _PACKAGES: t.Final = {
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",

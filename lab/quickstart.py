@@ -31,7 +31,8 @@ What to try next, after   . {environment}
                                                  again, and nothing changes
   ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=shutdown"
   ansible hv2 -m archipel.orchestrator.vm -a "via=xmpp name=web1 state=running memory=192"
-  curl http://{web1}/count                web1's page
+  python -m lab exec hv1 curl -s http://{web1}/count
+                                                 web1's page
   python -m lab exec hv2 virsh console web1      its serial console; Ctrl-] leaves it
   python -m lab crash hv1                        a power cut; `python -m lab start hv1` ends it
 
