@@ -133,7 +133,7 @@ def pythons(session: nox.Session) -> None:
         session.error(
             f"Python {', '.join(versions)}: not here, and uv could not fetch it. Parts that need it fail, others run. "
             "Install it (pyenv's versions are found without being selected), or name a mirror of "
-            "python-build-standalone in UV_PYTHON_INSTALL_MIRROR."
+            "python-build-standalone in UV_PYTHON_INSTALL_MIRROR"
         )
 
 

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import typing as t
 
+from . import indexes
 from .cgroup import unified
 from .plan import Lab
 from .steps import LabError, run, step
@@ -47,6 +48,8 @@ def check(lab: Lab) -> None:
     if tree is None or not os.access(tree, os.W_OK):
         raise LabError(f"Control groups (cgroup2) are not mounted writable below /sys/fs/cgroup. {_ELSEWHERE}")
     _check_overlay(lab)
+    # Fetches apt's lists where there are none, as on many an image of Debian.
+    indexes.sources(lab.suite)
 
 
 def _check_overlay(lab: Lab) -> None:
