@@ -187,11 +187,23 @@ class Argument:
 @dataclasses.dataclass(frozen=True)
 class OfMachine:
     """How a machine's own contact has an action of its hypervisor: under this name, without saying which machine, and
-    in the first person."""
+    in the first person.
+
+    A module has one name and many states where people have verbs: a verb has its own ``help``, some arguments
+    ``given``, and of the others only those that it ``takes``.
+    """
 
     name: str
     phrases: tuple[str, ...] = ()
     says: Says | None = None
+    help: str | None = None
+    given: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    takes: tuple[str, ...] | None = None
+
+    def arguments(self, declared: t.Iterable[Argument]) -> tuple[Argument, ...]:
+        """What is left to say of the action's arguments."""
+        said = {"name", "uuid", *self.given}
+        return tuple(a for a in declared if a.name not in said and (self.takes is None or a.name in self.takes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +225,7 @@ class Action:
     function: t.Callable[..., t.Any]
     wants_progress: str | None
     concerns: str = MACHINE
-    of_machine: OfMachine | None = None
+    of_machine: tuple[OfMachine, ...] = ()
 
     def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
         """Keyword arguments for ``function``, from data that came from outside."""
@@ -242,7 +254,7 @@ def action(
     long: bool = False,
     name: str | None = None,
     concerns: str = MACHINE,
-    of_machine: OfMachine | None = None,
+    of_machine: OfMachine | tuple[OfMachine, ...] = (),
 ) -> t.Callable[[t.Callable[..., t.Any]], t.Callable[..., t.Any]]:
     """Declare a method as an action.
 
@@ -253,16 +265,18 @@ def action(
     :param long: whether it runs as a job.
     :param concerns: the kind of thing that it is about; two that change the same do not run at once. Which one it is
         says the argument of that name or, failing that, ``name``; of machines ``uuid`` too.
-    :param of_machine: how machines' own contacts have it, of an action of hypervisors.
+    :param of_machine: how machines' own contacts have it, of an action of hypervisors; several are several verbs.
     """
+    verbs = of_machine if isinstance(of_machine, tuple) else (of_machine,)
 
     def declare(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        spoken = (*phrases, *(of_machine.phrases if of_machine else ()))
-        text, arguments, progress = _signature(function, spoken)
+        text, arguments, progress = _signature(function, phrases)
         declared = Action(
             name or function.__name__, "", text, permission, bool(changes), bool(long), tuple(phrases), arguments, says,
-            function, progress, concerns, of_machine,
+            function, progress, concerns, verbs,
         )  # fmt: skip
+        for verb in verbs:
+            _check_verb(verb, arguments, function.__qualname__)
         setattr(function, _DECLARATION, declared)
         if not permission or not says:
             raise TypeError(f"{function.__qualname__}: an action needs a permission and something to say.")
@@ -300,7 +314,7 @@ def _listed(choices: t.Iterable[t.Any]) -> str:
 
 
 def _signature(
-    function: t.Callable[..., t.Any], phrases: tuple[str, ...]
+    function: t.Callable[..., t.Any], phrases: t.Sequence[str]
 ) -> tuple[str, tuple[Argument, ...], str | None]:
     where = function.__qualname__
     text = inspect.getdoc(function)
@@ -323,6 +337,19 @@ def _signature(
             raise TypeError(f'{where}: argument {parameter.name} needs Annotated[type, "help"].')
         kind, about, *marks = t.get_args(hint)
         arguments.append(_argument(parameter, kind, about, secret=SECRET in marks, where=where))
+    _check_phrases(phrases, arguments, where)
+    return text, tuple(arguments), progress
+
+
+def _check_verb(verb: OfMachine, arguments: tuple[Argument, ...], where: str) -> None:
+    names = {argument.name for argument in arguments}
+    for name in (*verb.given, *(verb.takes or ())):
+        if name not in names:
+            raise TypeError(f"{where}: {verb.name} names an argument that is not there: {name}.")
+    _check_phrases(verb.phrases, verb.arguments(arguments), where)
+
+
+def _check_phrases(phrases: t.Iterable[str], arguments: t.Iterable[Argument], where: str) -> None:
     known = {argument.name: argument for argument in arguments}
     for phrase in phrases:
         for name in re.findall(r"{(.*?)}", phrase):
@@ -330,7 +357,6 @@ def _signature(
                 raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
             if known[name].secret:
                 raise TypeError(f"{where}: the phrase {phrase!r} has a secret, and chats are kept by many.")
-    return text, tuple(arguments), progress
 
 
 def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, secret: bool, where: str) -> Argument:

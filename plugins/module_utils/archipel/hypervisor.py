@@ -57,30 +57,30 @@ class Hypervisor(Machines):
         return {"changed": False, "hypervisor": described}
 
 
-def _of_machines(actions: t.Mapping[str, Action]) -> dict[str, Action]:
+def of_machines(actions: t.Mapping[str, Action]) -> dict[str, Action]:
     """Those that a machine's own contact has too. Which machine is meant is known there."""
     found = {}
     for declared in actions.values():
-        own = declared.of_machine
-        if own is not None:
-            found[own.name] = dataclasses.replace(
+        for verb in declared.of_machine:
+            found[verb.name] = dataclasses.replace(
                 declared,
-                name=own.name,
+                name=verb.name,
                 entity="machine",
-                phrases=own.phrases,
-                says=own.says or declared.says,
-                arguments=tuple(argument for argument in declared.arguments if argument.name not in ("name", "uuid")),
-                function=_of_one(declared.function),
+                help=verb.help or declared.help,
+                phrases=verb.phrases,
+                says=verb.says or declared.says,
+                arguments=verb.arguments(declared.arguments),
+                function=_of_one(declared.function, verb.given),
             )
     return found
 
 
-def _of_one(function: t.Callable[..., Result]) -> t.Callable[..., Result]:
-    return lambda machine, **given: function(machine.hypervisor, uuid=machine.uuid, **given)
+def _of_one(function: t.Callable[..., Result], said: t.Mapping[str, t.Any]) -> t.Callable[..., Result]:
+    return lambda machine, **given: function(machine.hypervisor, uuid=machine.uuid, **said, **given)
 
 
 ACTIONS: t.Final = actions_of(Hypervisor, "hypervisor")
-MACHINE_ACTIONS: t.Final = {**actions_of(Machine, "machine"), **_of_machines(ACTIONS)}
+MACHINE_ACTIONS: t.Final = {**actions_of(Machine, "machine"), **of_machines(ACTIONS)}
 
 
 def _version(number: int) -> str:

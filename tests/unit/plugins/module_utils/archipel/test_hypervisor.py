@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import threading
+import types
 import typing as t
 
 import libvirt
 import pytest
+from archipel.actions import OfMachine, action, actions_of
 from archipel.errors import Conflict, InvalidArgument, NotFound, Unsupported
-from archipel.hypervisor import ACTIONS, Hypervisor
+from archipel.host import Host, Name, Uuid
+from archipel.hypervisor import ACTIONS, Hypervisor, of_machines
 
 Run = t.Callable[..., dict[str, t.Any]]
 ALL = {"running", "off", "paused", "saved", "transient", "crashed"}
+Text = t.Annotated[str, "A text."]
+Flag = t.Annotated[bool, "A flag."]
 NOT_LONG = [name for name, action in ACTIONS.items() if not action.long]
 
 
@@ -233,3 +238,42 @@ def test_names_are_nothing_but_text_in_a_sentence(vm: Run, run: Run) -> None:
     assert actions["vm"].sentence(made).startswith("{changed.__class__}: changed")
     assert "{changed.__class__}: shutoff" in actions["vm_info"].sentence(run("vm_info"))
     assert "{changed.__class__}" in actions["vm_import"].sentence(run("vm_import", name="*", state="absent"))
+
+
+class Things(Host):
+    @action(
+        permission="view",
+        changes=True,
+        says="It is {state}.",
+        of_machine=(
+            OfMachine("put", phrases=("put {thing}",), help="Put a thing.", given={"state": "present"}),
+            OfMachine("take", phrases=("take {thing}",), given={"state": "absent"}, takes=("thing",)),
+        ),
+    )
+    def thing(
+        self, *, name: Name = None, uuid: Uuid = None, thing: Text, state: Text = "present", force: Flag = False
+    ) -> dict[str, t.Any]:
+        """Have a thing, or not."""
+        return {"uuid": uuid, "thing": thing, "state": state, "force": force}
+
+
+def test_what_is_a_state_to_a_module_is_a_verb_to_a_machine() -> None:
+    """Each verb has its words, and the arguments that it leaves open."""
+    verbs = of_machines(actions_of(Things, "hypervisor"))
+    put, take = verbs["put"], verbs["take"]
+    assert (put.help, take.help) == ("Put a thing.", "Have a thing, or not.")
+    assert [argument.name for argument in put.arguments] == ["thing", "force"]
+    assert [argument.name for argument in take.arguments] == ["thing"]
+    machine = types.SimpleNamespace(hypervisor=None, uuid="u")
+    assert take.function(machine, **take.bind({"thing": "x"})) == {
+        "uuid": "u", "thing": "x", "state": "absent", "force": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [{"given": {"no": 1}}, {"takes": ("no",)}, {"phrases": ("be {state}",)}])
+def test_a_verb_with_words_for_what_is_not_open_is_no_declaration(verb: dict[str, t.Any]) -> None:
+    """Of arguments that are not there, or that the verb has said itself."""
+    with pytest.raises(TypeError, match="not there"):
+        action(permission="p", changes=True, says="x", of_machine=OfMachine("v", **{"given": {"state": "a"}, **verb}))(
+            Things.thing
+        )
