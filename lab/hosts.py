@@ -41,6 +41,7 @@ _BOOT: t.Final = (
     "--resolv-conf=off",
     "--capability=all",
     "--bind=/dev/net/tun",
+    "--bind=/dev/fuse",
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 import re
 import time
 import typing as t
@@ -52,10 +53,11 @@ class Adoption:
 
 class Story:
     """The steps, in their order; each needs those before it. Their commands' output is in the lab's logs; ``now`` is
-    told which task runs."""
+    told which task runs. ``collections`` is where Ansible finds the collection, where it is not to be this checkout."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, collections: pathlib.Path | None = None) -> None:
         self.lab = lab
+        self.collections = collections
         self.now: t.Callable[[str], None] = lambda doing: None
 
     def playbook(self, name: str, *arguments: str) -> dict[str, int]:
@@ -70,9 +72,9 @@ class Story:
             found[1]: int(found[2]) for found in re.finditer(r"^(\S+) +: ok=\d+ +changed=(\d+) ", said, re.MULTILINE)
         }
 
-    def module(self, where: str, name: str, /, **arguments: t.Any) -> dict[str, t.Any]:
+    def module(self, where: str, name: str, /, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         """The result of one module of the collection for one host, as ``ansible`` alone runs it."""
-        said = self._ansible("ansible", where, "-m", name, "-a", json.dumps(arguments))
+        said = self._ansible("ansible", where, "-m", name, "-a", json.dumps(arguments), *(["--check"] if check else []))
         return t.cast("dict[str, t.Any]", json.loads(said.partition("=>")[2]))
 
     def _heard(self, line: str) -> None:
@@ -81,8 +83,11 @@ class Story:
             self.now(task[1])
 
     def _ansible(self, command: str, *arguments: t.Any, **options: t.Any) -> str:
+        variables = environment(self.lab)
+        if self.collections:
+            variables["ANSIBLE_COLLECTIONS_PATH"] = str(self.collections)
         return run(tool(command), *arguments, name=" ".join(map(str, (command, *arguments))),
-                   failure=_FAILURE, environment=environment(self.lab), cwd=REPOSITORY, **options)  # fmt: skip
+                   failure=_FAILURE, environment=variables, cwd=REPOSITORY, **options)  # fmt: skip
 
     def on(self, name: str, command: str) -> str:
         """What a command on a host writes."""
@@ -92,15 +97,19 @@ class Story:
         """Apply what production applies."""
         return self.playbook(SITE)
 
+    def guest(self) -> dict[str, int]:
+        """Give the hypervisors the tiny guest."""
+        return self.playbook("guest")
+
     def machine(self) -> dict[str, int]:
         """Define and start web1, and wait until its page counts."""
         changed = self.playbook("machine")
         self.count(seconds=30)
         return changed
 
-    def count(self, *, seconds: float = 5) -> int:
-        """What web1's page shows."""
-        url = f"http://{self.lab.web1}/count"
+    def count(self, *, seconds: float = 5, address: str | None = None) -> int:
+        """What the page of the tiny guest at that address shows; web1's, if none is given."""
+        url = f"http://{address or self.lab.web1}/count"
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         end = time.monotonic() + seconds
         while True:

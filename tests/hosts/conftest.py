@@ -55,8 +55,28 @@ def first_application(story: Story) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def platform(story: Story, first_application: dict[str, int]) -> Story:
-    """A platform on real hosts: an XMPP server and two hypervisors with agents. What earlier tests left is there."""
+    """A platform on real hosts: an XMPP server and two hypervisors with agents, which have the tiny guest's kernel and
+    initramfs. What earlier tests left is there."""
+    story.guest()
     return story
+
+
+@pytest.fixture(scope="session")
+def tiny(lab: Lab) -> t.Callable[[str, int], dict[str, t.Any]]:
+    """Arguments of `vm` for a tiny guest of that name, without disks, at an address of the lab's network."""
+    return lambda name, octet: {
+        "name": name,
+        "type": "qemu",
+        "memory": 128,
+        "vcpus": 1,
+        "cpu": {"model": "qemu64"},
+        "boot": {
+            "kernel": "/var/lib/libvirt/images/vmlinuz",
+            "initrd": "/var/lib/libvirt/images/initrd.gz",
+            "kernel_args": f"console=ttyS0 quiet address={lab.network}.{octet}/24",
+        },
+        "networks": [{"bridge": "br0", "mac": f"52:54:00:00:01:{octet:02x}"}],
+    }
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+import shutil
 import socket
 import ssl
 import time
@@ -14,7 +16,7 @@ import typing as t
 import pytest
 
 from lab import hosts
-from lab.plan import STANDARD, XMPP_DOMAIN, Lab, host
+from lab.plan import REPOSITORY, STANDARD, XMPP_DOMAIN, Lab, host
 from lab.story import Story
 
 pytestmark = pytest.mark.timeout(600)
@@ -141,27 +143,35 @@ def test_a_power_cut_of_a_hypervisor_is_survived(story: Story, lab: Lab) -> None
     assert answer.startswith("I am hv1")
 
 
-def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
-    """The machine runs on exactly one side, and the job says what became of it."""
+def begin_move(story: Story, source: str, destination: str, *, bandwidth: int) -> str:
+    """The job that has begun to move web1 and its disk of 1 GiB, at so many MiB a second."""
     started = story.module(
-        "hv2",
+        source,
         "archipel.orchestrator.entity_command",
         action="vm_migrate",
         wait=False,
-        arguments={"name": "web1", "destination": "hv1", "copy_storage": "all", "bandwidth": 60},
+        arguments={"name": "web1", "destination": destination, "copy_storage": "all", "bandwidth": bandwidth},
     )
     moving = "virsh domjobinfo web1 | grep -q '^Job type: *Unbounded'"
-    story.on("hv2", f'timeout 30 sh -c "until {moving}; do sleep 0.1; done"')
+    story.on(source, f'timeout 30 sh -c "until {moving}; do sleep 0.1; done"')
+    return str(started["result"]["job"])
+
+
+def end_of_job(story: Story, hypervisor: str, job: str) -> dict[str, t.Any]:
+    """The job as its hypervisor tells it, when it runs no longer."""
+    while True:
+        command, arguments = "archipel.orchestrator.entity_command", {"id": job, "wait": 20}
+        told = story.module(hypervisor, command, action="job", arguments=arguments)["result"]
+        if told["state"] != "running":
+            return t.cast("dict[str, t.Any]", told)
+
+
+def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
+    """The machine runs on exactly one side, and the job says what became of it."""
+    id = begin_move(story, "hv2", "hv1", bandwidth=60)
     story.on("hv2", "systemctl kill --signal=KILL archipel-agent")
     story.says("hv2", "how are you")
-    job: dict[str, t.Any] = {"state": "running"}
-    while job["state"] == "running":
-        job = story.module(
-            "hv2",
-            "archipel.orchestrator.entity_command",
-            action="job",
-            arguments={"id": started["result"]["job"], "wait": 20},
-        )["result"]
+    job = end_of_job(story, "hv2", id)
     (where,) = running_on(story, "web1")
     contact = story.answer()[0]
     assert contact.endswith(f"/{where}")
@@ -170,6 +180,34 @@ def test_an_agent_killed_in_the_middle_of_a_migration(story: Story) -> None:
     assert job["state"] != "succeeded" or where == "hv1"
     if job["state"] != "succeeded":
         assert job["error"]["msg"]
+
+
+@pytest.fixture
+def next_version(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Where Ansible finds a collection like this one, whose agent is newer."""
+    tree = tmp_path / "ansible_collections/archipel/orchestrator"
+    for part in ("meta", "playbooks", "plugins", "roles"):
+        shutil.copytree(REPOSITORY / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "galaxy.yml", tree)
+    version = tree / "roles/agent/files/archipel_agent/__init__.py"
+    version.write_text(re.sub(r'^(__version__ = ".*)"', r'\1.post1"', version.read_text(), flags=re.MULTILINE))
+    return tmp_path
+
+
+def test_an_agent_is_upgraded_in_the_middle_of_a_migration(story: Story, lab: Lab, next_version: pathlib.Path) -> None:
+    """The move goes on, the machine too, and the new agent tells the end of the job that the old one began."""
+    (source,) = running_on(story, "web1")
+    (destination,) = {*HYPERVISORS} - {source}
+    id = begin_move(story, source, destination, bandwidth=40)
+    assert Story(lab, next_version).playbook("agents", "--limit", source)[source] > 0
+    assert ".post1" in story.on(source, "/opt/archipel/venv/bin/archipel-agent --version")
+    counted = story.count()
+    job = end_of_job(story, source, id)
+    assert (job["state"], job["result"]["destination"]) == ("succeeded", destination)
+    assert f"looking into the job {id}" in story.on(source, "journalctl --unit archipel-agent --output cat --boot")
+    assert running_on(story, "web1") == [destination]
+    assert story.contact("web1") == story.answer()[0]
+    assert story.count() > counted
 
 
 def test_a_machine_that_is_off_moves_as_a_definition(story: Story) -> None:
