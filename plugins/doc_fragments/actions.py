@@ -9,6 +9,89 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
+    VM_SCREENSHOT = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  screen:
+    description:
+      - Which of the machine's screens, from 0.
+    type: int
+    default: 0
+  max_size:
+    description:
+      - KiB that the picture has at most, up to 2048. A larger one is made of every second pixel each way, every third
+        ….
+    type: int
+    default: 1024
+"""
+
+    VM_SENDKEY = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  keys:
+    description:
+      - 'Keys to press one after another, by Linux''s names with or without V(KEY_), in any case; those that are pressed
+        together are joined by a plus: V(ctrl+alt+delete). In a codeset other than V(linux) they are numbers.'
+    type: list
+    elements: str
+  text:
+    description:
+      - Text to type instead, on a keyboard of the US layout; a new line is the key enter.
+    type: str
+  codeset:
+    description:
+      - The codeset of the keys, as libvirt calls it.
+    type: str
+    default: linux
+    choices:
+      - linux
+      - xt
+      - atset1
+      - atset2
+      - atset3
+      - osx
+      - xt_kbd
+      - usb
+      - win32
+      - qnum
+  holdtime:
+    description:
+      - Milliseconds for which each is held.
+    type: int
+    default: 50
+"""
+
+    VM_CONSOLE_INFO = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  access_for:
+    description:
+      - 'Let somebody in: give VNC and SPICE a new random password that is valid for so many seconds, and tell it. The
+        password before it is no longer valid.'
+    type: int
+"""
+
     VM_INFO = r"""
 options:
   name:

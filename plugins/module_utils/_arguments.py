@@ -69,6 +69,47 @@ ENTITY_COMMAND: t.Final[Options] = {
     **PLATFORM,
 }
 
+# Beside the options that an action declares: what its action plugin does with the answer.
+SCREENSHOT: t.Final[Options] = {"dest": {"type": "path"}}
+
+# Of a module that speaks with ejabberd itself, on the task's host. The rest is taken as above.
+SERVER: t.Final[Options] = {
+    **CONNECTION,
+    "xmpp_jid": {**XMPP["xmpp_jid"], "required": True},
+    "xmpp_password": {**XMPP["xmpp_password"], "required": True},
+    "api_url": {"type": "str", "default": "http://127.0.0.1:5280/xmlrpc"},
+}
+
+XMPP_USER: t.Final[Options] = {
+    "name": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "users": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"name": {"type": "str", "required": True}, "password": {"type": "str", "no_log": True}},
+    },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "update_password": {
+        "type": "str",
+        "choices": ["on_create", "always", "refuse"],
+        "default": "on_create",
+        "no_log": False,
+    },
+    "founder": {"type": "bool", "default": False},
+    **SERVER,
+}
+
+XMPP_GROUP: t.Final[Options] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "label": {"type": "str"},
+    "description": {"type": "str"},
+    "display": {"type": "list", "elements": "str"},
+    "members": {"type": "list", "elements": "str"},
+    "members_mode": {"type": "str", "choices": ["add", "set", "remove"], "default": "add"},
+    **SERVER,
+}
+
 
 def of_action(action: Action) -> Options:
     """The options of a module that is an action of a hypervisor."""

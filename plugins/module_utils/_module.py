@@ -35,10 +35,11 @@ class Module(AnsibleModule):
             self.exit_json(**self.result)
 
 
-def run_action(name: str) -> None:
-    """Be the module of that name: an action of the hypervisor that libvirt reaches from here."""
+def run_action(name: str, more: Options | None = None) -> None:
+    """Be the module of that name: an action of the hypervisor that libvirt reaches from here. ``more`` options are its
+    action plugin's."""
     action = ACTIONS[name]
-    with Module(argument_spec=of_action(action), supports_check_mode=True) as module:
+    with Module(argument_spec={**of_action(action), **(more or {})}, supports_check_mode=True) as module:
         given = module.params
         arguments = action.bind(arguments_of(action, given, check=module.check_mode))
         if given["via"] == "xmpp":

@@ -14,9 +14,9 @@ from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import 
 from ejabberd import PASSWORD
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What examples need: machines that they speak of. Those of vm, vm_import and vm_migrate need QEMU or a second
-# hypervisor, and are validated in tests/unit.
-MODULES = ("entity_command", "hypervisor_info", "pubsub_node", "vm_info")
+# What examples need: machines that they speak of. Those of vm, vm_console_info, vm_import and vm_migrate need QEMU or a
+# second hypervisor, and are validated in tests/unit.
+MODULES = ("entity_command", "hypervisor_info", "pubsub_node", "vm_info", "vm_screenshot", "vm_sendkey")
 WEB1 = "2a5bb1d6-3e0b-4e59-9c4b-0b3c1f6a7d11"
 
 
@@ -30,7 +30,7 @@ def examples(module: str, domain: str) -> list[dict[str, t.Any]]:
 def web1(over: t.Callable[[str], t.Any], platform: t.Any) -> t.Iterator[None]:
     """The machine that the examples speak of, with its contact."""
     xmpp = over("xmpp")
-    xmpp.play({"archipel.orchestrator.vm": {"name": "web1", "uuid": WEB1, "memory": 64}})
+    xmpp.play({"archipel.orchestrator.vm": {"name": "web1", "uuid": WEB1, "memory": 64, "state": "running"}})
     platform.wait_until(lambda: _has_contact(platform), "web1 has no contact")
     yield
     xmpp.play(

@@ -12,12 +12,13 @@ import typing as t
 from . import xmltree
 from .actions import Action, action, actions_of
 from .connection import doing
+from .console import Consoles
 from .lifecycle import state_name
 from .machine import Machine, Result
 from .machines import Machines
 
 
-class Hypervisor(Machines):
+class Hypervisor(Machines, Consoles):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(

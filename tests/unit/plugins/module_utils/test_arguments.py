@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 import yaml
+from ansible.module_utils.basic import PASSWORD_MATCH
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.archipel.orchestrator.plugins.module_utils import _arguments
 from archipel.actions import Action, Argument
@@ -19,8 +20,11 @@ from archipel.hypervisor import ACTIONS
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
+    "vm_screenshot": {**_arguments.of_action(ACTIONS["vm_screenshot"]), **_arguments.SCREENSHOT},
     "pubsub_node": _arguments.PUBSUB_NODE,
     "entity_command": _arguments.ENTITY_COMMAND,
+    "xmpp_group": _arguments.XMPP_GROUP,
+    "xmpp_user": _arguments.XMPP_USER,
 }
 
 
@@ -54,7 +58,12 @@ def test_a_secret_argument_is_not_logged() -> None:
 def test_passwords_are_not_logged() -> None:
     for options in SPECS.values():
         for name, option in options.items():
-            assert ("password" in name) == bool(option.get("no_log")), name
+            assert option.get("no_log") or "choices" in option or not PASSWORD_MATCH.search(name), name
+
+
+def test_a_text_that_is_typed_is_not_logged() -> None:
+    """People log in that way."""
+    assert SPECS["vm_sendkey"]["text"]["no_log"] is True
 
 
 def documented(module: str) -> dict[str, t.Any]:
