@@ -90,7 +90,8 @@ class Bindable(t.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable.
+    """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable,
+    which has a ``type_name`` if it is not written as a mapping.
 
     A ``secret`` one is a ``str``, or a list of them.
     """
@@ -114,7 +115,7 @@ class Argument:
 
     @property
     def type_name(self) -> str:
-        return _NAMES.get(self.type, "dict")
+        return _NAMES[self.type] if self.type in _NAMES else str(getattr(self.type, "type_name", "dict"))
 
     def bind(self, untrusted: t.Any, *, text: bool = False) -> t.Any:
         """The typed value of data from outside; ``text`` when all of it came as strings, from a form or a chat."""

@@ -71,9 +71,9 @@ def _run_events() -> None:
 
 # virErrorNumber without its prefix
 _KINDS: t.Final[dict[type[ArchipelError], tuple[str, ...]]] = {
-    NotFound: ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_METADATA"),
+    NotFound: ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_METADATA", "NO_SECRET"),
     Forbidden: ("OPERATION_DENIED", "ACCESS_DENIED"),
-    Conflict: ("OPERATION_INVALID", "DOM_EXIST", "RESOURCE_BUSY", "STORAGE_VOL_EXIST"),
+    Conflict: ("OPERATION_INVALID", "DOM_EXIST", "RESOURCE_BUSY", "STORAGE_VOL_EXIST", "STORAGE_POOL_BUILT"),
     InvalidDefinition: ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED"),
     InvalidRequest: ("INVALID_ARG",),
     Unsupported: ("NO_SUPPORT", "OPERATION_UNSUPPORTED", "ARGUMENT_UNSUPPORTED"),
@@ -190,22 +190,23 @@ class Connection:
             self._wake_all()
 
     @contextlib.contextmanager
-    def watch(self, domain: t.Any) -> t.Iterator[Watch]:
-        """Lifecycle events of one domain, from the moment the block is entered: what happens between a request
-        and the wait for its outcome is not missed."""
+    def watch(self, domain: t.Any, *events: int) -> t.Iterator[Watch]:
+        """Lifecycle events of one domain, and further ``events`` (VIR_DOMAIN_EVENT_ID_…), from the moment the block is
+        entered: what happens between a request and the wait for its outcome is not missed."""
         watch = Watch(self)
         handle = self.handle
-        with doing(f"Watch {domain.name()}"):
-            registered = handle.domainEventRegisterAny(
-                domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lambda *_event: watch.wake(), None
-            )
-        self._watches.add(watch)
+        registered = []
         try:
+            with doing(f"Watch {domain.name()}"):
+                for event in (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, *events):
+                    registered.append(handle.domainEventRegisterAny(domain, event, lambda *_event: watch.wake(), None))
+            self._watches.add(watch)
             yield watch
         finally:
             self._watches.discard(watch)
             with contextlib.suppress(libvirt.libvirtError):
-                handle.domainEventDeregisterAny(registered)
+                for number in registered:
+                    handle.domainEventDeregisterAny(number)
 
 
 class Watch:
@@ -218,8 +219,13 @@ class Watch:
     def wake(self) -> None:
         self._woken.set()
 
-    def until(self, reached: t.Callable[[], bool], timeout: float, *, otherwise: str) -> None:
-        """Return when ``reached()``; WaitTimeout with ``otherwise`` after ``timeout`` seconds."""
+    def until(
+        self, reached: t.Callable[[], bool], timeout: float, *, otherwise: str, every: float | None = None
+    ) -> None:
+        """Return when ``reached()``; WaitTimeout with ``otherwise`` after ``timeout`` seconds.
+
+        ``every`` so many seconds it is looked at, where libvirt has no event for it.
+        """
         timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         end = time.monotonic() + timeout
         while True:
@@ -232,4 +238,4 @@ class Watch:
             left = end - time.monotonic()
             if left <= 0:
                 raise WaitTimeout(f"{otherwise} Waited {timeout:g} s.")
-            self._woken.wait(left)
+            self._woken.wait(left if every is None else min(left, every))

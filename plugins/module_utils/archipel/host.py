@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from . import migration, xmltree
+from .actions import nearest
+from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
-from .errors import Conflict, InvalidArgument, NotFound, Unsupported
+from .errors import Conflict, InvalidArgument, InvalidRequest, NotFound, OperationFailed, Unsupported
 from .machine import Machine, canonical_uuid
 
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
@@ -21,17 +24,26 @@ Check = t.Annotated[bool, "Only tell what would change."]
 
 
 class Host:
-    """``peers`` knows the other hypervisors, where somebody here does.
+    """``peers`` knows the other hypervisors, where somebody here does. Below ``exchange`` who asks may have files of
+    this host read and written; None is anywhere, since a task has no more rights there than its user.
 
     What can be done to it is declared in classes that derive from this one, a file for each kind of thing;
     ``Hypervisor`` is all of them.
     """
 
-    def __init__(self, connection: Connection, name: str | None = None, peers: migration.Peers | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        name: str | None = None,
+        peers: migration.Peers | None = None,
+        exchange: tuple[str, ...] | None = None,
+    ) -> None:
         self.connection = connection
         self.peers = peers
+        self.exchange = exchange
         self._name = name
         self._capabilities: t.Any = None
+        self._domain_capabilities: dict[tuple[str, ...], Capabilities | None] = {}
 
     @property
     def name(self) -> str:
@@ -100,6 +112,37 @@ class Host:
         if "q35" in machines:
             found["machine"] = "q35"
         return found
+
+    def domain_capabilities(self, kind: str, arch: str, machine: str | None) -> Capabilities | None:
+        """virConnectGetDomainCapabilities, read once for each kind of machine; None where the driver has none, or does
+        not know such a machine, which it says better when it is to define one."""
+        key = (kind, arch, machine or "")
+        if key not in self._domain_capabilities:
+            found = None
+            with contextlib.suppress(Unsupported, InvalidRequest, OperationFailed):
+                with doing(f"Ask what machines of {self.name} can have"):
+                    text = self.connection.handle.getDomainCapabilities(None, arch, machine, kind)
+                found = Capabilities(xmltree.parse_trusted(text))
+            self._domain_capabilities[key] = found
+        return self._domain_capabilities[key]
+
+    def offers(self, domain: t.Any) -> Capabilities | None:
+        """What a machine like this domain can have here."""
+        arch = xmltree.read(domain, "os/type/@arch") or xmltree.read(self.capabilities, "host/cpu/arch") or "x86_64"
+        return self.domain_capabilities(domain.get("type", ""), arch, xmltree.read(domain, "os/type/@machine"))
+
+    def refuse_machine(self, wanted: str, domain: t.Any) -> None:
+        """Unsupported, where this host has no such machine type for the domain's architecture; it names those it has,
+        of each kind the newest."""
+        arch = xmltree.read(domain, "os/type/@arch")
+        guests = [guest for guest in self.capabilities.findall("guest") if xmltree.read(guest, "arch/@name") == arch]
+        known = {machine.text for guest in guests for machine in guest.iterfind("arch//machine")}
+        if known and wanted not in known:
+            newest = sorted(self.machine_types(domain)) or sorted(known)
+            raise Unsupported(
+                f"machine: {wanted[:80]!r} is not possible on {self.name} for {arch}; it can: {', '.join(newest)}."
+                f"{nearest(wanted, known)}"
+            )
 
     def machine_types(self, domain: t.Any) -> dict[str, str]:
         """libvirt's aliases for machine types of the domain's architecture: ``{"q35": "pc-q35-7.2"}``."""

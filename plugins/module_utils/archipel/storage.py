@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Storage pools and volumes, as far as machines' disks need them."""
+"""Storage pools and volumes as libvirt has them, and which machines use them."""
 
 from __future__ import annotations
 
@@ -10,42 +10,49 @@ import typing as t
 
 from . import xmltree
 from .connection import doing, libvirt
-from .errors import Conflict, NotFound
+from .errors import Conflict, NotFound, Unsupported
 
 GIB = 1 << 30
 # Formats that a machine's disk can have; what libvirt finds otherwise (iso, none, unknown) is read as it lies there.
 IMAGES: t.Final = frozenset(("qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"))
+# Where a machine's definition names files of its host that it only reads, but for its NVRAM, which is its own.
+_BOOT: t.Final = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram", "os/nvram/source")
+
+
+def find_pool(handle: t.Any, name: str) -> t.Any:
+    """The pool of that name, active or not; None where there is none."""
+    with doing(f"Look for the storage pool {name}"):
+        try:
+            return handle.storagePoolLookupByName(name)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
+                raise
+            return None
 
 
 def pool(handle: t.Any, name: str) -> t.Any:
     """The active pool of that name."""
-    with doing("List the storage pools"):
-        pools = {each.name(): each for each in handle.listAllStoragePools()}
-    if name not in pools:
-        raise NotFound(f"There is no storage pool {name!r} here; there are: {', '.join(sorted(pools)) or 'none'}.")
-    found = pools[name]
+    found = find_pool(handle, name)
+    if found is None:
+        with doing("List the storage pools"):
+            names = sorted(each.name() for each in handle.listAllStoragePools())
+        raise NotFound(f"There is no storage pool {name!r} here; there are: {', '.join(names) or 'none'}.")
     with doing(f"Look at storage pool {name}"):
         if not found.isActive():
-            raise Conflict(f"The storage pool {name} is not active; start it (virsh pool-start {name}).")
+            raise Conflict(f"The storage pool {name} is not active; start it (module pool, state: active).")
     return found
 
 
-def find_volume(handle: t.Any, pool_name: str, name: str) -> tuple[str, str | None]:
-    """Where the volume is, or would be, and its format, None if it is not there."""
-    where = pool(handle, pool_name)
-    with doing(f"Look at storage pool {pool_name}"):
+def lookup(where: t.Any, name: str) -> t.Any:
+    """The volume of that name in an active pool; None where there is none."""
+    with doing(f"Look for the volume {name} in pool {where.name()}"):
         volume = _lookup(where, name)
         if volume is None:
             # libvirt does not see by itself what others put into a pool; it refuses to look while a volume is written.
             with contextlib.suppress(libvirt.libvirtError):
                 where.refresh()
             volume = _lookup(where, name)
-        if volume is None:
-            target = xmltree.read(xmltree.parse_trusted(where.XMLDesc()), "target/path") or ""
-            return f"{target.rstrip('/')}/{name}", None
-        node = xmltree.parse_trusted(volume.XMLDesc())
-        kind = xmltree.read(node, "target/format/@type")
-        return volume.path(), kind if kind in IMAGES else "raw"
+    return volume
 
 
 def _lookup(where: t.Any, name: str) -> t.Any:
@@ -55,6 +62,18 @@ def _lookup(where: t.Any, name: str) -> t.Any:
         if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
             raise
         return None
+
+
+def find_volume(handle: t.Any, pool_name: str, name: str) -> tuple[str, str | None]:
+    """Where the volume is, or would be, and its format, None if it is not there."""
+    where = pool(handle, pool_name)
+    volume = lookup(where, name)
+    with doing(f"Look at storage pool {pool_name}"):
+        if volume is None:
+            target = xmltree.read(xmltree.parse_trusted(where.XMLDesc()), "target/path") or ""
+            return f"{target.rstrip('/')}/{name}", None
+        kind = xmltree.read(xmltree.parse_trusted(volume.XMLDesc()), "target/format/@type")
+        return volume.path(), kind if kind in IMAGES else "raw"
 
 
 def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format: str) -> t.Any:
@@ -70,3 +89,53 @@ def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format
         xmltree.write(node, path, value)
     with doing(f"Create volume {name} of {size} GiB in pool {pool_name}"):
         return where.createXML(xmltree.serialise(node), 0)
+
+
+class User(t.NamedTuple):
+    """A machine that uses a file or device; ``writes``, if not only for reading."""
+
+    name: str
+    active: bool
+    writes: bool
+
+
+def users(handle: t.Any) -> dict[str, set[User]]:
+    """Which machines use which path: as disks and media, as parts of a disk's backing chain, or to boot. A volume that
+    a machine names by its pool stands there as ``pool/volume``."""
+    found: dict[str, set[User]] = {}
+    try:
+        with doing("List the machines"):
+            domains = handle.listAllDomains()
+    except Unsupported:
+        return found  # a connection to storage alone
+    for domain in domains:
+        # A machine may go meanwhile; then it uses nothing.
+        with contextlib.suppress(NotFound), doing(f"Look at the disks of {domain.name()}"):
+            name, active = domain.name(), bool(domain.isActive())
+            for path, writes in _used(xmltree.parse_trusted(domain.XMLDesc())):
+                found.setdefault(path, set()).add(User(name, active, writes))
+    return found
+
+
+def _used(node: t.Any) -> t.Iterator[tuple[str, bool]]:
+    for disk in node.iterfind("devices/disk"):
+        writable = disk.find("readonly") is None
+        for source in disk.iterfind(".//source"):
+            for path in _paths(source):
+                yield path, writable and source.getparent().tag != "backingStore"
+    for place in _BOOT:
+        for each in node.iterfind(place):
+            for path in _paths(each):
+                yield path, "nvram" in place
+
+
+def _paths(node: t.Any) -> t.Iterator[str]:
+    if node.get("pool"):
+        yield f"{node.get('pool')}/{node.get('volume')}"
+    yield from filter(None, (node.get("file"), node.get("dev"), node.get("name"), (node.text or "").strip()))
+
+
+def users_of(machines: t.Mapping[str, set[User]], volume: t.Any, pool_name: str) -> list[User]:
+    """Those of ``users`` that use this volume."""
+    nobody: set[User] = set()
+    return sorted(machines.get(volume.path(), nobody) | machines.get(f"{pool_name}/{volume.name()}", nobody))
