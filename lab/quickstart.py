@@ -38,7 +38,8 @@ What to try next, after   . {environment}
 
 With a Jabber client: admin@xmpp.lab at {server}, with the password and the certificate authority in
 {platform}
-Logs are in {logs}. `make quickstart-down` removes it all.
+Logs are in {logs}. `make quickstart-down` takes the hosts away,
+`python -m lab wipe` what they were made from as well.
 """
 
 
