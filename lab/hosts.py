@@ -41,7 +41,8 @@ _BOOT: t.Final = (
     "--resolv-conf=off",
     "--capability=all",
     "--bind=/dev/net/tun",
-    "--bind=/dev/fuse",
+    # Without it hosts mount nothing by FUSE, which the roles do not need.
+    *(["--bind=/dev/fuse"] if pathlib.Path("/dev/fuse").exists() else []),
 )
 
 

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moves of a machine whose disk is on storage that the hypervisors share: GlusterFS, which libvirt knows to be shared.
+
+Each test needs those before it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import typing as t
+
+import pytest
+
+from lab.plan import Lab, host
+from lab.story import Story
+
+pytestmark = pytest.mark.timeout(600)
+
+HYPERVISORS: t.Final = ("hv1", "hv2")
+SERVER: t.Final = "xmpp1"
+NAME: t.Final = "shared1"
+DISK: t.Final = f"/srv/shared/{NAME}.qcow2"
+OCTET: t.Final = 111
+VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
+INSTALL: t.Final = "apt-get -qq update && apt-get -qq install --no-install-recommends"
+
+
+def everywhere(work: t.Callable[[str], object], names: t.Sequence[str]) -> None:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(work, names))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_pool(platform: Story) -> t.Iterator[None]:
+    """A pool `shared` on both hypervisors."""
+    packages = {SERVER: "glusterfs-server", **dict.fromkeys(HYPERVISORS, "glusterfs-client")}
+    everywhere(lambda name: platform.on(name, f"{INSTALL} {packages[name]}"), [*packages])
+    volume = f"gluster volume create shared {SERVER}:/srv/brick force && gluster volume start shared"
+    platform.on(SERVER, f"systemctl start glusterd && mkdir -p /srv/brick && {volume}")
+    mount = f"mkdir -p /srv/shared && mount -t glusterfs {SERVER}:/shared /srv/shared"
+    pool = "virsh -q pool-define-as shared dir --target /srv/shared && virsh -q pool-start shared"
+    everywhere(lambda name: platform.on(name, f"{mount} && {pool}"), HYPERVISORS)
+    yield
+    taken_away = "virsh -q pool-destroy shared; virsh -q pool-undefine shared; umount /srv/shared"
+    everywhere(lambda name: platform.on(name, taken_away), HYPERVISORS)
+    gluster = "gluster --mode=script volume"
+    platform.on(
+        SERVER, f"{gluster} stop shared && {gluster} delete shared && systemctl stop glusterd; rm -r /srv/brick"
+    )
+
+
+@pytest.fixture(scope="module")
+def page(lab: Lab, platform: Story) -> t.Callable[[], int]:
+    """What the machine's page shows."""
+    return lambda: platform.count(address=f"{lab.network}.{OCTET}", seconds=30)
+
+
+def where(story: Story, state: str) -> list[str]:
+    """The hypervisors that have the machine in that state."""
+    return [hv for hv in HYPERVISORS if NAME in story.on(hv, f"virsh list --all --name --state-{state}").split()]
+
+
+def files(story: Story) -> list[str]:
+    """Disk images on both hypervisors, each with its inode number."""
+    everything = "find /var/lib/libvirt/images /srv/shared -name '*.qcow2' -printf '%i %p\\n' | sort"
+    return [story.on(hv, everything) for hv in HYPERVISORS]
+
+
+def move(
+    story: Story, via: str, source: str, destination: str, *, check: bool = False, **how: t.Any
+) -> dict[str, t.Any]:
+    """Ask the source for it; who asks libvirt alone says where that reaches the destination."""
+    if via == "libvirt":
+        how["destination_uri"] = f"qemu+tls://{story.lab.address(host(destination))}/system"
+    return story.module(source, MIGRATE, check=check, via=via, name=NAME, destination=destination, **how)
+
+
+def moves(story: Story, via: str, source: str, destination: str, *, state: str, **how: t.Any) -> None:
+    """In check mode and for real, for the first time and again."""
+    plan = move(story, via, source, destination, check=True, **how)
+    assert plan["changes"] == [{"path": "hypervisor", "old": source, "new": destination, "scope": "live"}]
+    assert where(story, state) == [source]
+    done = move(story, via, source, destination, **how)
+    assert {key: done[key] for key in plan if key != "msg"} == {key: plan[key] for key in plan if key != "msg"}
+    assert where(story, state) == [destination]
+    assert done["left_behind"] == []
+    for check in (True, False):
+        again = move(story, via, source, destination, check=check, **how)
+        assert (again["changed"], again["changes"]) == (False, [])
+    assert where(story, state) == [destination]
+
+
+def test_a_machine_starts_with_a_disk_on_shared_storage(
+    platform: Story, tiny: t.Callable[..., dict[str, t.Any]], page: t.Callable[[], int]
+) -> None:
+    disk = {"pool": "shared", "size": 1, "format": "qcow2"}
+    platform.module("hv1", VM, via="xmpp", state="running", disks=[disk], **tiny(NAME, OCTET))
+    assert page() > 0
+
+
+@pytest.mark.parametrize("via", ["xmpp", "libvirt"])
+def test_it_moves_there_and_back_while_its_page_counts_on(platform: Story, via: str, page: t.Callable[[], int]) -> None:
+    counted, had = page(), files(platform)
+    moves(platform, via, "hv1", "hv2", state="running")
+    moves(platform, via, "hv2", "hv1", state="running")
+    assert page() > counted
+    assert files(platform) == had
+    assert len({line.split()[0] for found in had for line in found.splitlines() if line.endswith(DISK)}) == 1
+
+
+def test_off_it_moves_there_and_back(platform: Story) -> None:
+    platform.module("hv1", VM, via="xmpp", name=NAME, state="destroyed")
+    had = files(platform)
+    moves(platform, "xmpp", "hv1", "hv2", state="shutoff", live=False)
+    moves(platform, "libvirt", "hv2", "hv1", state="shutoff", live=False)
+    assert files(platform) == had
+
+
+def test_it_runs_on_from_where_it_is(platform: Story, page: t.Callable[[], int]) -> None:
+    """After all these moves; and then it goes, and its disk stays."""
+    platform.module("hv1", VM, via="xmpp", name=NAME, state="running")
+    assert page() > 0
+    platform.module("hv1", VM, via="xmpp", name=NAME, state="absent", force=True)
+    assert platform.on("hv2", f"ls {DISK}") == DISK
