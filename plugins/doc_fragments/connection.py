@@ -7,7 +7,8 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The default fragment is of modules for both ways, PLATFORM of those that know only XMPP; OPTIONS is of both."""
+    """The default fragment is of modules for both ways, PLATFORM of those that know only XMPP, SERVER of
+    those that speak with ejabberd where they run; OPTIONS is of all."""
 
     DOCUMENTATION = r"""
 options:
@@ -87,4 +88,26 @@ options:
     default: xmpp
 requirements:
   - slixmpp >= 1.17 and Python >= 3.11 on the controller
+"""
+
+    SERVER = r"""
+options:
+  via:
+    description:
+      - This module speaks with ejabberd on the task's host; the option is taken so that defaults of the action group can
+        be shared, like others that it does not need.
+    type: str
+    choices:
+      - libvirt
+      - xmpp
+    default: libvirt
+  api_url:
+    description:
+      - Where C(ejabberd_xmlrpc) listens, as the task's host reaches it. Without TLS only on loopback.
+    type: str
+    default: http://127.0.0.1:5280/xmlrpc
+notes:
+  - O(xmpp_jid) and O(xmpp_password) are those of an administrator of ejabberd; the domain is the one that is meant.
+requirements:
+  - ejabberd with C(ejabberd_xmlrpc), C(mod_admin_extra) and C(mod_shared_roster), as the role C(ejabberd) makes it
 """

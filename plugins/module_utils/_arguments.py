@@ -75,8 +75,6 @@ SCREENSHOT: t.Final[Options] = {"dest": {"type": "path"}}
 # Of a module that speaks with ejabberd itself, on the task's host. The rest is taken as above.
 SERVER: t.Final[Options] = {
     **CONNECTION,
-    "xmpp_jid": {**XMPP["xmpp_jid"], "required": True},
-    "xmpp_password": {**XMPP["xmpp_password"], "required": True},
     "api_url": {"type": "str", "default": "http://127.0.0.1:5280/xmlrpc"},
 }
 

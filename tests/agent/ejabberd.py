@@ -46,7 +46,8 @@ disable_sasl_mechanisms: ["digest-md5", "X-OAUTH2"]
 listen:
   - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 4194304, shaper: c2s_shaper, access: c2s,
      starttls_required: true, backlog: 1024}}
-  - {{port: {api_port}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {{/api: mod_http_api}}}}
+  - {{port: {api_port}, ip: "127.0.0.1", module: ejabberd_http, 
+     request_handlers: {{/api: mod_http_api, /xmlrpc: ejabberd_xmlrpc}}}}
 acl:
   admin: {{user: ["{administrator}"]}}
   hypervisor: {{user: [{hypervisors}]}}
@@ -61,7 +62,8 @@ shaper_rules:
   max_user_sessions: 10
   c2s_shaper: [{{none: admin}}, {{none: hypervisor}}, {{none: machine_name}}, {{normal: all}}]
 api_permissions:
-  tests: {{who: {{ip: ["127.0.0.0/8"]}}, what: ["*"]}}
+  tests: {{from: [mod_http_api], who: {{ip: ["127.0.0.0/8"]}}, what: ["*"]}}
+  administrators: {{from: [ejabberd_xmlrpc], who: {{access: {{allow: [{{acl: admin}}]}}}}, what: ["*"]}}
 modules:
   mod_adhoc: {{}}
   mod_admin_extra: {{}}
@@ -71,6 +73,7 @@ modules:
   mod_offline: {{}}
   mod_ping: {{}}
   mod_roster: {{}}
+  mod_shared_roster: {{}}
   mod_pubsub: {{access_createnode: administrator, plugins: [flat, pep], max_items_node: 10000}}
   mod_register:
     access: register_name
