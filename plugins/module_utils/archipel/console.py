@@ -182,7 +182,8 @@ class Consoles(Host):
         else:
             password = until = None
         result = plan.result(machine.name if machine else _not_yet(name or uuid), check=check)
-        return {**result, "console": machine and _described(machine, password, until)}
+        result["console"] = machine and _described(machine, password, until)
+        return result if result["changed"] else {**result, "msg": _told(result, machine.name if machine else "")}
 
     def _plan_access(self, plan: Plan, machine: Machine, password: Secret, until: str) -> None:
         found = machine.document(secure=True).iterfind("devices/graphics")
