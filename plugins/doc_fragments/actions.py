@@ -183,6 +183,10 @@ options:
     description:
       - The most virtual CPUs that the machine can be given while it runs. By default what O(vcpus) says.
     type: int
+  cpuset:
+    description:
+      - CPUs of the host that the machine runs on.
+    type: str
   arch:
     description:
       - Architecture, by default the host's.
@@ -191,6 +195,14 @@ options:
     description:
       - Machine type, for example V(q35).
     type: str
+  iothreads:
+    description:
+      - Number of I/O threads, for disks to name one.
+    type: int
+  guest_agent:
+    description:
+      - Whether there is a channel for QEMU's guest agent.
+    type: bool
   cpu:
     description:
       - The virtual CPU.
@@ -209,11 +221,232 @@ options:
         description:
           - Name of the CPU model for O(cpu.mode=custom).
         type: str
+      check:
+        description:
+          - How strictly the CPU is checked before the machine starts.
+        type: str
+        choices:
+          - none
+          - partial
+          - full
+      migratable:
+        description:
+          - Whether features that prevent a migration are left out, with O(cpu.mode=host-passthrough) or O(cpu.mode=maximum).
+        type: bool
+      sockets:
+        description:
+          - CPU sockets. What is not given of the topology is 1.
+        type: int
+      dies:
+        description:
+          - Dies of each socket.
+        type: int
+      cores:
+        description:
+          - Cores of each die.
+        type: int
+      threads:
+        description:
+          - Threads of each core.
+        type: int
+      features:
+        description:
+          - Features of the CPU, each with its policy.
+        type: dict
+  cputune:
+    description:
+      - How much of the host's CPUs the machine gets.
+    type: dict
+    suboptions:
+      shares:
+        description:
+          - Weight against other machines where CPUs are short.
+        type: int
+      period:
+        description:
+          - Enforcement interval of each virtual CPU in microseconds.
+        type: int
+      quota:
+        description:
+          - Microseconds of each period that a virtual CPU may run; -1 for all.
+        type: int
+      global_period:
+        description:
+          - Enforcement interval of the whole machine in microseconds.
+        type: int
+      global_quota:
+        description:
+          - Microseconds of each period that the machine may run.
+        type: int
+      emulator_period:
+        description:
+          - Enforcement interval of the emulator in microseconds.
+        type: int
+      emulator_quota:
+        description:
+          - Microseconds of each period that the emulator may run.
+        type: int
+      iothread_period:
+        description:
+          - Enforcement interval of I/O threads in microseconds.
+        type: int
+      iothread_quota:
+        description:
+          - Microseconds of each period that an I/O thread may run.
+        type: int
+      emulator_cpuset:
+        description:
+          - CPUs of the host for the emulator.
+        type: str
+      vcpupin:
+        description:
+          - Virtual CPUs, by number, each with the CPUs of the host for it.
+        type: dict
+      iothreadpin:
+        description:
+          - I/O threads, by number, each with the CPUs of the host for it.
+        type: dict
+  numatune:
+    description:
+      - Which of the host's NUMA nodes the machine's memory is on.
+    type: dict
+    suboptions:
+      mode:
+        description:
+          - How memory is taken from the host's NUMA nodes.
+        type: str
+        choices:
+          - strict
+          - preferred
+          - interleave
+          - restrictive
+      nodeset:
+        description:
+          - NUMA nodes of the host to take memory from.
+        type: str
+      placement:
+        description:
+          - Whether the nodes are those of O(numatune.nodeset), or numad chooses.
+        type: str
+        choices:
+          - static
+          - auto
+  memorybacking:
+    description:
+      - What the machine's memory is made of.
+    type: dict
+    suboptions:
+      hugepages:
+        description:
+          - Whether it lies in huge pages.
+        type: bool
+      hugepage_size:
+        description:
+          - Size of the huge pages in KiB, of those that the host has.
+        type: int
+      nosharepages:
+        description:
+          - Whether the host may not merge equal pages.
+        type: bool
+      locked:
+        description:
+          - Whether the host may not swap it out.
+        type: bool
+      source:
+        description:
+          - What it is made of; V(memfd) can be shared.
+        type: str
+        choices:
+          - file
+          - anonymous
+          - memfd
+      access:
+        description:
+          - Whether other processes of the host see it, as virtiofs needs.
+        type: str
+        choices:
+          - shared
+          - private
+      allocation:
+        description:
+          - When it is allocated.
+        type: str
+        choices:
+          - immediate
+          - ondemand
+      discard:
+        description:
+          - Whether it is thrown away when the machine stops.
+        type: bool
+  memtune:
+    description:
+      - Limits to the machine's use of the host's memory.
+    type: dict
+    suboptions:
+      hard_limit:
+        description:
+          - MiB that the machine with its emulator may use at most.
+        type: int
+      soft_limit:
+        description:
+          - MiB that it keeps to where memory is short.
+        type: int
+      swap_hard_limit:
+        description:
+          - MiB of memory and swap together.
+        type: int
+  blkiotune:
+    description:
+      - How much of the host's disks the machine gets.
+    type: dict
+    suboptions:
+      weight:
+        description:
+          - Weight against other machines where the disks are busy, 100 to 1000.
+        type: int
   boot:
     description:
       - How the machine boots.
     type: dict
     suboptions:
+      firmware:
+        description:
+          - Firmware; the host chooses the files for it.
+        type: str
+        choices:
+          - bios
+          - efi
+      secure_boot:
+        description:
+          - Whether EFI starts only what is signed, with the usual keys enrolled. By default the host chooses.
+        type: bool
+      loader:
+        description:
+          - File of the firmware on the hypervisor, in place of the host's choice.
+        type: str
+      loader_type:
+        description:
+          - How the file is put into the machine.
+        type: str
+        choices:
+          - rom
+          - pflash
+      loader_readonly:
+        description:
+          - Whether the machine may only read it.
+        type: bool
+      loader_secure:
+        description:
+          - Whether it does secure boot.
+        type: bool
+      nvram:
+        description:
+          - File for the firmware's variables.
+        type: str
+      nvram_template:
+        description:
+          - File that the variables begin as.
+        type: str
       kernel:
         description:
           - Kernel on the hypervisor to boot directly.
@@ -226,6 +459,10 @@ options:
         description:
           - Command line for O(boot.kernel).
         type: str
+      dtb:
+        description:
+          - Device tree on the hypervisor.
+        type: str
       devices:
         description:
           - 'Devices to boot from, in order: V(hd), V(cdrom), V(network), V(fd).'
@@ -236,6 +473,536 @@ options:
           - cdrom
           - network
           - fd
+      menu:
+        description:
+          - Whether the firmware offers a menu.
+        type: bool
+      menu_timeout:
+        description:
+          - Milliseconds that the menu waits.
+        type: int
+      useserial:
+        description:
+          - Whether the BIOS writes to the serial port.
+        type: bool
+      reboot_timeout:
+        description:
+          - Milliseconds after which the BIOS tries again when nothing boots; -1 for never.
+        type: int
+  features:
+    description:
+      - What the machine's board can.
+    type: dict
+    suboptions:
+      acpi:
+        description:
+          - ACPI, which a request to shut down needs.
+        type: bool
+      apic:
+        description:
+          - Programmable interrupt controller.
+        type: bool
+      pae:
+        description:
+          - Addresses of 36 bits for guests of 32 bits.
+        type: bool
+      pmu:
+        description:
+          - Performance counters for the guest.
+        type: bool
+      smm:
+        description:
+          - System management mode, which secure boot needs; libvirt turns it on where it does.
+        type: bool
+      vmport:
+        description:
+          - VMware's I/O port.
+        type: bool
+      vmcoreinfo:
+        description:
+          - Details for dumps of the guest's kernel.
+        type: bool
+      pvspinlock:
+        description:
+          - Paravirtual spin locks.
+        type: bool
+      kvm_hidden:
+        description:
+          - Whether the guest does not see that it runs on KVM.
+        type: bool
+      kvm_poll_control:
+        description:
+          - Whether the guest's polling for idle CPUs can be controlled.
+        type: bool
+      hyperv_relaxed:
+        description:
+          - 'Hyper-V: relaxed constraints on timers.'
+        type: bool
+      hyperv_vapic:
+        description:
+          - 'Hyper-V: virtual APIC.'
+        type: bool
+      hyperv_vpindex:
+        description:
+          - 'Hyper-V: index of the virtual processor.'
+        type: bool
+      hyperv_runtime:
+        description:
+          - 'Hyper-V: time that a processor spent running.'
+        type: bool
+      hyperv_synic:
+        description:
+          - 'Hyper-V: synthetic interrupt controller.'
+        type: bool
+      hyperv_stimer:
+        description:
+          - 'Hyper-V: synthetic timers.'
+        type: bool
+      hyperv_reset:
+        description:
+          - 'Hyper-V: reset of the machine.'
+        type: bool
+      hyperv_frequencies:
+        description:
+          - 'Hyper-V: frequencies in registers.'
+        type: bool
+      hyperv_reenlightenment:
+        description:
+          - 'Hyper-V: notice of a changed TSC after a migration.'
+        type: bool
+      hyperv_tlbflush:
+        description:
+          - 'Hyper-V: flush of other processors'' TLBs.'
+        type: bool
+      hyperv_ipi:
+        description:
+          - 'Hyper-V: interrupts between processors.'
+        type: bool
+      hyperv_evmcs:
+        description:
+          - 'Hyper-V: enlightened VMCS for nested machines.'
+        type: bool
+      hyperv_spinlocks:
+        description:
+          - 'Hyper-V: tries for a spin lock before the host is told, at least 4095.'
+        type: int
+      hyperv_vendor_id:
+        description:
+          - 'Hyper-V: name of the hypervisor, at most 12 characters.'
+        type: str
+  clock:
+    description:
+      - The machine's clock.
+    type: dict
+    suboptions:
+      offset:
+        description:
+          - What the machine's clock shows when it starts.
+        type: str
+        choices:
+          - utc
+          - localtime
+          - timezone
+      timezone:
+        description:
+          - Time zone for O(clock.offset=timezone).
+        type: str
+      hpet_present:
+        description:
+          - High precision event timer.
+        type: bool
+      kvmclock_present:
+        description:
+          - KVM's paravirtual clock.
+        type: bool
+      hypervclock_present:
+        description:
+          - Hyper-V's paravirtual clock.
+        type: bool
+      tsc_present:
+        description:
+          - Time stamp counter.
+        type: bool
+      pit_tickpolicy:
+        description:
+          - What the interval timer does with ticks that the guest missed.
+        type: str
+        choices:
+          - delay
+          - catchup
+          - merge
+          - discard
+      rtc_tickpolicy:
+        description:
+          - What the real-time clock does with ticks that the guest missed.
+        type: str
+        choices:
+          - delay
+          - catchup
+          - merge
+          - discard
+  events:
+    description:
+      - What happens at the machine's end.
+    type: dict
+    suboptions:
+      on_poweroff:
+        description:
+          - What happens when the guest turns itself off.
+        type: str
+        choices:
+          - destroy
+          - restart
+          - preserve
+          - rename-restart
+      on_reboot:
+        description:
+          - What happens when the guest reboots.
+        type: str
+        choices:
+          - destroy
+          - restart
+          - preserve
+          - rename-restart
+      on_crash:
+        description:
+          - What happens when the guest crashes.
+        type: str
+        choices:
+          - destroy
+          - restart
+          - preserve
+          - rename-restart
+          - coredump-destroy
+          - coredump-restart
+      on_lockfailure:
+        description:
+          - What happens when a lock manager loses locks.
+        type: str
+        choices:
+          - poweroff
+          - restart
+          - pause
+          - ignore
+  pm:
+    description:
+      - The machine's power management.
+    type: dict
+    suboptions:
+      suspend_to_mem:
+        description:
+          - Whether the guest may suspend to memory.
+        type: bool
+      suspend_to_disk:
+        description:
+          - Whether the guest may suspend to disk.
+        type: bool
+  osinfo:
+    description:
+      - The operating system that is to run in the machine.
+    type: dict
+    suboptions:
+      id:
+        description:
+          - Identifier in libosinfo's database. Without one a new machine gets virtio devices; one of Windows gets those
+            that it has drivers for, and a clock in local time.
+        type: str
+  graphics:
+    description:
+      - Where the machine's screen can be seen. A new machine has none unless it is asked for.
+    type: dict
+    suboptions:
+      type:
+        description:
+          - Kind of display; V(none) takes it away.
+        type: str
+        choices:
+          - vnc
+          - spice
+          - none
+          - sdl
+          - rdp
+          - desktop
+          - egl-headless
+          - dbus
+      listen:
+        description:
+          - Address to listen on, by default V(127.0.0.1); V(none) or V(socket) for no port at all.
+        type: str
+      port:
+        description:
+          - Port to listen on; by default libvirt chooses one when the machine starts.
+        type: int
+      autoport:
+        description:
+          - Whether libvirt chooses the port.
+        type: bool
+      tls_port:
+        description:
+          - Port for TLS, of SPICE.
+        type: int
+      websocket:
+        description:
+          - Port for browsers, of VNC; -1 lets libvirt choose.
+        type: int
+      keymap:
+        description:
+          - Layout of the keyboard, of VNC.
+        type: str
+      share_policy:
+        description:
+          - Whether several may look at once, of VNC.
+        type: str
+        choices:
+          - allow-exclusive
+          - force-shared
+          - ignore
+      default_mode:
+        description:
+          - Which channels are encrypted, of SPICE.
+        type: str
+        choices:
+          - secure
+          - insecure
+          - any
+      image_compression:
+        description:
+          - How pictures are compressed, of SPICE.
+        type: str
+        choices:
+          - auto_glz
+          - auto_lz
+          - quic
+          - glz
+          - lz
+          - 'off'
+      clipboard:
+        description:
+          - Whether text can be copied, of SPICE.
+        type: bool
+      filetransfer:
+        description:
+          - Whether files can be copied, of SPICE.
+        type: bool
+      gl:
+        description:
+          - Whether OpenGL is used, of SPICE.
+        type: bool
+  video:
+    description:
+      - The video device.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the video device; V(none) for none.
+        type: str
+        choices:
+          - virtio
+          - vga
+          - qxl
+          - bochs
+          - cirrus
+          - vmvga
+          - xen
+          - vbox
+          - gop
+          - ramfb
+          - none
+      vram:
+        description:
+          - Video memory in KiB.
+        type: int
+      ram:
+        description:
+          - Memory of the primary bar in KiB, of V(qxl).
+        type: int
+      vgamem:
+        description:
+          - VGA's part of the video memory in KiB, of V(qxl).
+        type: int
+      heads:
+        description:
+          - Number of screens.
+        type: int
+      accel3d:
+        description:
+          - Whether it does 3D, of V(virtio).
+        type: bool
+      width:
+        description:
+          - Width that it begins with.
+        type: int
+      height:
+        description:
+          - Height that it begins with.
+        type: int
+  sound:
+    description:
+      - The sound card.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the sound card; V(none) takes it away.
+        type: str
+        choices:
+          - ich9
+          - ich6
+          - ich7
+          - ac97
+          - es1370
+          - sb16
+          - usb
+          - none
+  tpm:
+    description:
+      - The trusted platform module, by default an emulated one of version 2.0.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the device; V(none) takes it away.
+        type: str
+        choices:
+          - tpm-crb
+          - tpm-tis
+          - tpm-spapr
+          - spapr-tpm-proxy
+          - none
+      type:
+        description:
+          - Whether it is emulated or the host's.
+        type: str
+        choices:
+          - emulator
+          - passthrough
+          - external
+      version:
+        description:
+          - Version of an emulated one.
+        type: str
+        choices:
+          - '2.0'
+          - '1.2'
+      persistent_state:
+        description:
+          - Whether its state stays when a transient machine is off.
+        type: bool
+      path:
+        description:
+          - Device of the hypervisor, for V(passthrough).
+        type: str
+  rng:
+    description:
+      - The source of random numbers.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the device; V(none) takes it away.
+        type: str
+        choices:
+          - virtio
+          - virtio-transitional
+          - virtio-non-transitional
+          - none
+      backend:
+        description:
+          - Where the numbers come from.
+        type: str
+        choices:
+          - random
+          - builtin
+          - egd
+      device:
+        description:
+          - File of the hypervisor, for V(random).
+        type: str
+      rate_bytes:
+        description:
+          - Bytes in each O(rng.rate_period) at most.
+        type: int
+      rate_period:
+        description:
+          - Milliseconds of the period, by default 1000.
+        type: int
+  watchdog:
+    description:
+      - The watchdog.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the device; V(none) takes it away.
+        type: str
+        choices:
+          - i6300esb
+          - ib700
+          - diag288
+          - itco
+          - none
+      action:
+        description:
+          - What happens when the guest no longer answers.
+        type: str
+        choices:
+          - reset
+          - shutdown
+          - poweroff
+          - pause
+          - dump
+          - inject-nmi
+          - none
+  memballoon:
+    description:
+      - The device by which the host takes memory back.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the device; V(none) for none.
+        type: str
+        choices:
+          - virtio
+          - virtio-transitional
+          - virtio-non-transitional
+          - xen
+          - none
+      autodeflate:
+        description:
+          - Whether it gives memory back before the guest kills processes.
+        type: bool
+      free_page_reporting:
+        description:
+          - Whether the guest tells of pages that it does not use.
+        type: bool
+      stats_period:
+        description:
+          - Seconds between the guest's figures on its memory.
+        type: int
+  vsock:
+    description:
+      - Sockets between the host and the guest.
+    type: dict
+    suboptions:
+      model:
+        description:
+          - Model of the device; V(none) takes it away.
+        type: str
+        choices:
+          - virtio
+          - virtio-transitional
+          - virtio-non-transitional
+          - none
+      cid:
+        description:
+          - Number of the machine, at least 3; by default libvirt chooses.
+        type: int
+      auto_cid:
+        description:
+          - Whether libvirt chooses the number.
+        type: bool
   metadata:
     description:
       - What people say about the machine. Applied to a running machine at once.
@@ -265,7 +1032,8 @@ options:
         type: str
       path:
         description:
-          - File or block device of the disk on the hypervisor.
+          - File or block device of the disk on the hypervisor, or a place in the network as a URI like V(rbd://host/pool/image)
+            or V(nbd://host/export).
         type: str
       pool:
         description:
@@ -307,10 +1075,82 @@ options:
           - writeback
           - directsync
           - unsafe
+      discard:
+        description:
+          - Whether what the machine discards is given back.
+        type: str
+        choices:
+          - unmap
+          - ignore
+      detect_zeroes:
+        description:
+          - What happens with zeroes that the machine writes.
+        type: str
+        choices:
+          - 'off'
+          - 'on'
+          - unmap
+      io:
+        description:
+          - How the hypervisor does it.
+        type: str
+        choices:
+          - native
+          - threads
+          - io_uring
+      iothread:
+        description:
+          - Number of the I/O thread that serves it, of O(iothreads).
+        type: int
+      queues:
+        description:
+          - Number of queues, of V(virtio).
+        type: int
+      copy_on_read:
+        description:
+          - Whether what is read from a backing file is kept.
+        type: bool
+      error_policy:
+        description:
+          - What happens when it cannot be written.
+        type: str
+        choices:
+          - stop
+          - report
+          - ignore
+          - enospace
+      rerror_policy:
+        description:
+          - What happens when it cannot be read.
+        type: str
+        choices:
+          - stop
+          - report
+          - ignore
       serial:
         description:
           - Serial number that the machine sees.
         type: str
+      wwn:
+        description:
+          - World wide name that the machine sees, 16 hexadecimal digits.
+        type: str
+      vendor:
+        description:
+          - Vendor that the machine sees, of V(scsi); at most 8 characters.
+        type: str
+      product:
+        description:
+          - Product that the machine sees, of V(scsi); at most 16 characters.
+        type: str
+      rotation_rate:
+        description:
+          - Turns per minute that the machine sees; 1 for none, as of an SSD.
+        type: int
+      removable:
+        description:
+          - Whether it can be pulled out, of V(usb).
+        type: bool
       readonly:
         description:
           - Whether the machine may only read it.
@@ -319,9 +1159,68 @@ options:
         description:
           - Whether several machines use it at once.
         type: bool
+      snapshot:
+        description:
+          - What a snapshot of the machine does with it.
+        type: str
+        choices:
+          - internal
+          - external
+          - 'no'
+      rawio:
+        description:
+          - Whether SCSI commands of all kinds reach it, of V(lun).
+        type: bool
+      sgio:
+        description:
+          - Whether SCSI commands of guests are filtered, of V(lun).
+        type: str
+        choices:
+          - filtered
+          - unfiltered
+      startup_policy:
+        description:
+          - What happens when its file is missing at the start.
+        type: str
+        choices:
+          - mandatory
+          - requisite
+          - optional
+      logical_block_size:
+        description:
+          - Size of a block in bytes.
+        type: int
+      physical_block_size:
+        description:
+          - Size of a block in bytes on the device.
+        type: int
       boot_order:
         description:
           - Place in the order of boot devices.
+        type: int
+      total_bytes_sec:
+        description:
+          - Bytes per second that are read and written at most; 0 for any number.
+        type: int
+      read_bytes_sec:
+        description:
+          - Bytes per second that are read at most; 0 for any number.
+        type: int
+      write_bytes_sec:
+        description:
+          - Bytes per second that are written at most; 0 for any number.
+        type: int
+      total_iops_sec:
+        description:
+          - Operations per second that are read and written at most; 0 for any number.
+        type: int
+      read_iops_sec:
+        description:
+          - Operations per second that are read at most; 0 for any number.
+        type: int
+      write_iops_sec:
+        description:
+          - Operations per second that are written at most; 0 for any number.
         type: int
   networks:
     description:
@@ -331,13 +1230,16 @@ options:
     suboptions:
       type:
         description:
-          - Kind of connection; follows from O(networks[].network) or O(networks[].bridge).
+          - Kind of connection; follows from O(networks[].network), O(networks[].bridge) or O(networks[].source).
         type: str
         choices:
           - network
           - bridge
           - user
+          - direct
           - ethernet
+          - hostdev
+          - vhostuser
       network:
         description:
           - Virtual network to connect to.
@@ -345,6 +1247,23 @@ options:
       bridge:
         description:
           - Bridge of the hypervisor to connect to.
+        type: str
+      source:
+        description:
+          - Device of the hypervisor to connect to directly, by macvtap.
+        type: str
+      source_mode:
+        description:
+          - How it is connected directly.
+        type: str
+        choices:
+          - bridge
+          - vepa
+          - private
+          - passthrough
+      portgroup:
+        description:
+          - Port group of the virtual network.
         type: str
       mac:
         description:
@@ -354,10 +1273,447 @@ options:
         description:
           - Model of the device, for example V(virtio) or V(e1000e).
         type: str
+      link_state:
+        description:
+          - Whether the cable is plugged in.
+        type: str
+        choices:
+          - up
+          - down
+      mtu:
+        description:
+          - Size of a packet in bytes.
+        type: int
+      filterref:
+        description:
+          - Network filter (nwfilter) that its packets pass.
+        type: str
+      filter_parameters:
+        description:
+          - Parameters of the filter, each with its value.
+        type: dict
+      vlan:
+        description:
+          - VLAN, where the kind of connection can tag packets.
+        type: int
+      virtualport:
+        description:
+          - Kind of virtual port on the switch.
+        type: str
+        choices:
+          - openvswitch
+          - midonet
+          - 802.1Qbg
+          - 802.1Qbh
+      interfaceid:
+        description:
+          - UUID of the port of Open vSwitch.
+        type: str
+      target:
+        description:
+          - Name of the device on the hypervisor; libvirt chooses one by default.
+        type: str
+      driver:
+        description:
+          - What serves it on the hypervisor.
+        type: str
+        choices:
+          - vhost
+          - qemu
+      queues:
+        description:
+          - Number of queues, of V(virtio).
+        type: int
+      isolated:
+        description:
+          - Whether it reaches no other isolated port of the bridge.
+        type: bool
+      trust_guest_rx_filters:
+        description:
+          - Whether the guest may change its MAC address.
+        type: bool
+      inbound_average:
+        description:
+          - KiB per second that the machine receives on average.
+        type: int
+      inbound_peak:
+        description:
+          - KiB per second that the machine receives at most for a while.
+        type: int
+      inbound_burst:
+        description:
+          - KiB that may come at that rate.
+        type: int
+      outbound_average:
+        description:
+          - KiB per second that the machine sends on average.
+        type: int
+      outbound_peak:
+        description:
+          - KiB per second that the machine sends at most for a while.
+        type: int
+      outbound_burst:
+        description:
+          - KiB that may come at that rate.
+        type: int
+      rom_bar:
+        description:
+          - Whether the guest sees its boot ROM.
+        type: bool
       boot_order:
         description:
           - Place in the order of boot devices.
         type: int
+  filesystems:
+    description:
+      - Directories of the hypervisor that the machine sees. Those that are not named are left alone.
+    type: list
+    elements: dict
+    suboptions:
+      target:
+        description:
+          - Name by which the guest mounts it; in a container, where it is mounted.
+        type: str
+      source:
+        description:
+          - Directory on the hypervisor.
+        type: str
+      type:
+        description:
+          - Kind of source.
+        type: str
+        choices:
+          - mount
+          - bind
+      driver:
+        description:
+          - How it reaches the guest. V(virtiofs) needs shared memory, which is asked for with it.
+        type: str
+        choices:
+          - virtiofs
+          - path
+          - handle
+          - loop
+          - nbd
+          - ploop
+          - mtp
+      queue:
+        description:
+          - Length of the queue, of V(virtiofs).
+        type: int
+      accessmode:
+        description:
+          - Whose rights count on the hypervisor.
+        type: str
+        choices:
+          - passthrough
+          - mapped
+          - squash
+      readonly:
+        description:
+          - Whether the machine may only read it.
+        type: bool
+      binary:
+        description:
+          - Program of the hypervisor that serves V(virtiofs).
+        type: str
+      xattr:
+        description:
+          - Whether extended attributes are passed on.
+        type: bool
+  host_devices:
+    description:
+      - Devices of the hypervisor that are given to the machine. Those that are not named are left alone.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - Kind of device; follows from what names it.
+        type: str
+        choices:
+          - pci
+          - usb
+          - mdev
+      address:
+        description:
+          - Address of a PCI device, as lspci -D has it, or bus and device of a USB device.
+        type: str
+      vendor:
+        description:
+          - Vendor of a USB device.
+        type: str
+      product:
+        description:
+          - Product of a USB device.
+        type: str
+      uuid:
+        description:
+          - UUID of a mediated device.
+        type: str
+      model:
+        description:
+          - API of a mediated device.
+        type: str
+        choices:
+          - vfio-pci
+          - vfio-ccw
+          - vfio-ap
+      managed:
+        description:
+          - Whether libvirt takes it from its driver and gives it back, of PCI devices.
+        type: bool
+      startup_policy:
+        description:
+          - What happens when a USB device is missing at the start.
+        type: str
+        choices:
+          - mandatory
+          - requisite
+          - optional
+      rom_bar:
+        description:
+          - Whether the guest sees its ROM.
+        type: bool
+      rom_file:
+        description:
+          - File in place of its ROM.
+        type: str
+      boot_order:
+        description:
+          - Place in the order of boot devices.
+        type: int
+  serial_devices:
+    description:
+      - Serial ports, in their order. The first is the machine's console.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - How it is connected on the hypervisor.
+        type: str
+        choices:
+          - pty
+          - file
+          - tcp
+          - unix
+          - dev
+          - pipe
+          - 'null'
+          - stdio
+          - vc
+          - udp
+      path:
+        description:
+          - File, device or socket on the hypervisor.
+        type: str
+      host:
+        description:
+          - Address on which to listen, or to which to connect.
+        type: str
+      port:
+        description:
+          - Port of that address.
+        type: int
+      mode:
+        description:
+          - Whether to listen or to connect.
+        type: str
+        choices:
+          - bind
+          - connect
+      protocol:
+        description:
+          - What is spoken over TCP.
+        type: str
+        choices:
+          - raw
+          - telnet
+      log:
+        description:
+          - File on the hypervisor that gets a copy of what is said.
+        type: str
+      log_append:
+        description:
+          - Whether that file is kept when the machine starts.
+        type: bool
+      target_type:
+        description:
+          - Kind of port; libvirt chooses by default.
+        type: str
+        choices:
+          - isa-serial
+          - usb-serial
+          - pci-serial
+          - spapr-vio-serial
+          - system-serial
+  console_devices:
+    description:
+      - Consoles, in their order. The first is the first serial port, where there is one.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - How it is connected on the hypervisor.
+        type: str
+        choices:
+          - pty
+          - file
+          - tcp
+          - unix
+          - dev
+          - pipe
+          - 'null'
+          - stdio
+          - vc
+          - udp
+      path:
+        description:
+          - File, device or socket on the hypervisor.
+        type: str
+      host:
+        description:
+          - Address on which to listen, or to which to connect.
+        type: str
+      port:
+        description:
+          - Port of that address.
+        type: int
+      mode:
+        description:
+          - Whether to listen or to connect.
+        type: str
+        choices:
+          - bind
+          - connect
+      protocol:
+        description:
+          - What is spoken over TCP.
+        type: str
+        choices:
+          - raw
+          - telnet
+      log:
+        description:
+          - File on the hypervisor that gets a copy of what is said.
+        type: str
+      log_append:
+        description:
+          - Whether that file is kept when the machine starts.
+        type: bool
+      target_type:
+        description:
+          - Kind of console.
+        type: str
+        choices:
+          - serial
+          - virtio
+          - xen
+          - lxc
+          - sclp
+          - sclplm
+  channel_devices:
+    description:
+      - Channels between the host and the guest. The guest agent's is O(guest_agent).
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - How it is connected on the hypervisor.
+        type: str
+        choices:
+          - unix
+          - spicevmc
+          - pty
+          - file
+          - tcp
+          - qemu-vdagent
+          - dbus
+      path:
+        description:
+          - File, device or socket on the hypervisor.
+        type: str
+      host:
+        description:
+          - Address on which to listen, or to which to connect.
+        type: str
+      port:
+        description:
+          - Port of that address.
+        type: int
+      mode:
+        description:
+          - Whether to listen or to connect.
+        type: str
+        choices:
+          - bind
+          - connect
+      protocol:
+        description:
+          - What is spoken over TCP.
+        type: str
+        choices:
+          - raw
+          - telnet
+      log:
+        description:
+          - File on the hypervisor that gets a copy of what is said.
+        type: str
+      log_append:
+        description:
+          - Whether that file is kept when the machine starts.
+        type: bool
+      target_type:
+        description:
+          - Kind of channel.
+        type: str
+        choices:
+          - virtio
+          - xen
+      name:
+        description:
+          - Name that the guest sees.
+        type: str
+  input_devices:
+    description:
+      - Keyboards, mice, tablets. Those that are not named are left alone.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description:
+          - Kind of device.
+        type: str
+        choices:
+          - tablet
+          - keyboard
+          - mouse
+          - passthrough
+          - evdev
+      bus:
+        description:
+          - Bus of the device.
+        type: str
+        choices:
+          - usb
+          - virtio
+          - ps2
+          - xen
+      model:
+        description:
+          - Model, of devices on V(virtio).
+        type: str
+        choices:
+          - virtio
+          - virtio-transitional
+          - virtio-non-transitional
+      evdev:
+        description:
+          - Device of the hypervisor, for V(passthrough).
+        type: str
   xml:
     description:
       - The whole definition as libvirt's domain XML.

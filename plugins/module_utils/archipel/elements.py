@@ -1,10 +1,10 @@
 # Copyright (c) 2026, Archipel contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How parts of a definition are declared: what a person writes, where it stands in the XML.
+"""How parts of a definition are declared: what a person writes, where it stands in the XML, what a host has of it.
 
-One declaration per attribute. Options of modules, their documentation, binding, reading, writing and comparing
-derive from it; adding an attribute is one line.
+One declaration per attribute. Options of modules, their documentation, binding, reading, writing, comparing, and
+refusing what a host does not have derive from it; adding an attribute is one line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typing as t
 
 from . import xmltree
 from .actions import Argument, Secret, nearest, shown
-from .errors import InvalidDefinition
+from .errors import InvalidDefinition, Unsupported
 
 # Bytes in the units that libvirt writes (virScaleInteger).
 UNITS: t.Final = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,
@@ -37,13 +37,23 @@ class Change:
         return {"path": self.path, "old": shown(self.old), "new": shown(self.new), "scope": self.scope}
 
 
+class Offers(t.Protocol):
+    """What a host can, for one kind of machine."""
+
+    def values(self, path: str) -> t.Collection[str] | None:
+        """What can stand there; None where that is not known."""
+
+
+# How libvirt writes yes and no, differently from element to element.
+ON_OFF: t.Final = ("on", "off")
+
+
 @dataclasses.dataclass(frozen=True)
 class Attribute:
     """A value of a definition.
 
-    ``path`` is one of xmltree's, or empty for what has no place in the XML (a volume's size). ``unit`` is the unit in
-    which a person writes a size that the XML gives with a unit of its own. ``also`` are further paths that get the same
-    value. An empty string takes away what is there.
+    ``path`` is one of xmltree's, or empty for what has no place in the XML (a volume's size). An empty text takes away
+    what is there.
     """
 
     key: str
@@ -51,23 +61,35 @@ class Attribute:
     help: str
     type: t.Any = str
     choices: tuple[str, ...] = ()
-    unit: str | None = None
-    also: tuple[str, ...] = ()
+    unit: str | None = None  # in which a person writes a size that the XML gives with a unit of its own
+    also: tuple[str, ...] = ()  # further paths that get the same value
+    beside: tuple[tuple[str, str], ...] = ()  # what libvirt wants there too, path and text, where nothing is yet
     minimum: int | None = None
     folded: bool = False  # compared without regard to case, like MAC addresses
     secret: bool = False  # a text that is never told, only compared and written
+    words: tuple[str, str] = ("yes", "no")  # of a bool, unless its path says whether something is there
+    zero: bool = False  # 0 is as good as nothing, and libvirt does not keep it
+    whole: bool = False  # an empty text takes the whole element away
+    offered: str = ""  # where capabilities.Offers has what a host can
+    examples: tuple[t.Any, ...] = ()  # of texts and mappings that have a form of their own
 
     @property
     def option(self) -> dict[str, t.Any]:
         """As an option of a module, with its ``help``."""
-        option: dict[str, t.Any] = {"type": self._argument(self.key).type_name, "help": self.help}
-        if self.type is list:
+        argument = self._argument(self.key)
+        option: dict[str, t.Any] = {"type": argument.type_name, "help": self.help}
+        if argument.elements is not None:
             option["elements"] = "str"
-        if self.choices:
+        if self.choices and self.type is not dict:
             option["choices"] = list(self.choices)
         if self.secret:
             option["no_log"] = True
         return option
+
+    @property
+    def presence(self) -> bool:
+        """Whether it is said by an element that is there or not."""
+        return self.path.endswith("?")
 
     def _argument(self, name: str) -> Argument:
         elements = str if self.type is list else None
@@ -78,8 +100,7 @@ class Attribute:
         if self.minimum is not None and value < self.minimum:
             raise InvalidDefinition(f"{where}: {value} is too small; at least {self.minimum} is needed.")
         for text in value if self.type is list else (value,):
-            if isinstance(text, str) and xmltree.UNSTORABLE.search(text):
-                raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry.")
+            storable(text, where)
         return value
 
     def read(self, node: t.Any) -> t.Any:
@@ -87,29 +108,47 @@ class Attribute:
         if self.type is list:
             return xmltree.read_all(node, self.path) or None
         text = xmltree.read(node, self.path)
-        if self.type is bool:
+        if self.presence:
             return text is not None
-        if text is None:
+        if text is None or not text and self.type is int:
             return None
+        if self.type is bool:
+            return text == self.words[0]
         if self.unit:
-            holder = xmltree.read(node, f"{self.path}/@unit") or "KiB"
+            holder = xmltree.read(node, self._unit_path) or "KiB"
             return int(text) * UNITS[holder] // UNITS[self.unit]
         if self.secret:
             return Secret(text)
-        return int(text) if self.type is int else text
+        return _number(text) if self.type is int else text
 
     def write(self, node: t.Any, value: t.Any) -> None:
         if self.type is list:
             xmltree.write_all(node, self.path, value)
             return
+        text = self.text(value)
+        if text is None and self.whole:
+            xmltree.write(node, self.path.rpartition("/")[0], None)
+            return
         for path in (self.path, *self.also):
-            if self.type is bool:
-                text = "" if value else None
-            else:
-                text = str(value) or None
-            holder = xmltree.write(node, path, text)
-            if self.unit:
-                holder.set("unit", self.unit)
+            xmltree.write(node, path, text)
+        if self.unit:
+            xmltree.write(node, self._unit_path, self.unit)
+        for path, missing in self.beside if text is not None else ():
+            if xmltree.read(node, path) is None:
+                xmltree.write(node, path, missing)
+
+    def text(self, value: t.Any) -> str | None:
+        """As the XML has it; None for what is not there."""
+        if self.presence:
+            return "" if value else None
+        if self.type is bool:
+            return self.words[0] if value else self.words[1]
+        return None if self.zero and value == 0 else str(value) or None
+
+    @property
+    def _unit_path(self) -> str:
+        place, _slash, name = self.path.rpartition("/")
+        return f"{place}/@unit" if name.startswith("@") else f"{self.path}/@unit"
 
     def same(self, old: t.Any, new: t.Any) -> bool:
         """Whether nothing has to be done to have ``new``."""
@@ -117,14 +156,83 @@ class Attribute:
             # libvirt keeps neither carriage returns nor, to us, the ends of a text.
             old, new = (old or "").strip(), new.replace("\r\n", "\n").strip()
             return old.lower() == new.lower() if self.folded else old == new
+        if self.zero:
+            old = old or 0
         return (old or []) == new if self.type is list else old == new
+
+    def shown(self, old: t.Any, new: t.Any) -> t.Any:
+        """What was there, as far as a change to ``new`` touches it."""
+        del new
+        return old
+
+    def refuse(self, value: t.Any, where: str, offers: Offers) -> None:
+        """Unsupported, where the host has no such thing; it names what the host has."""
+        possible = offers.values(self.offered) if self.offered else None
+        text = self.text(value)
+        if possible is None or text in (None, "none") or text in possible:
+            return
+        can = f"it can: {', '.join(sorted(possible))}" if possible else "it can none of that"
+        raise Unsupported(f"{where}: {value if self.type is not bool else text} is not possible on this host; {can}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Map(Attribute):
+    """Elements of one tag, each a name with a value. Those that are not named are left alone; an empty value takes one
+    away. ``choices`` are the values."""
+
+    type: t.Any = dict
+    name: str = "@name"
+    value: str = "@value"
+
+    def bind(self, untrusted: t.Any, where: str) -> dict[str, str]:
+        bound = {}
+        for name, value in self._argument(where).bind(untrusted).items():
+            here = f"{where}.{str(name)[:80]}"
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                raise InvalidDefinition(f"{here}: a text or a number is needed.")
+            bound[str(name)] = (
+                Argument(here, str, self.help, choices=(*self.choices, "")).bind(str(value))
+                if self.choices
+                else str(value)
+            )
+            storable(f"{name}{value}", here)
+        return bound
+
+    def _argument(self, name: str) -> Argument:
+        return Argument(name, self.type, self.help)
+
+    def read(self, node: t.Any) -> dict[str, str] | None:
+        found = {xmltree.read(e, self.name) or "": xmltree.read(e, self.value) or "" for e in self._elements(node)}
+        return found or None
+
+    def write(self, node: t.Any, value: t.Mapping[str, str]) -> None:
+        for name, text in value.items():
+            there = next((each for each in self._elements(node) if xmltree.read(each, self.name) == name), None)
+            if text and there is None:
+                place, _slash, tag = self.path.rpartition("/")
+                there = xmltree.element(tag)
+                (xmltree.write(node, f"{place}?", "") if place else node).append(there)
+                xmltree.write(there, self.name, name)
+            if text:
+                xmltree.write(there, self.value, text)
+            elif there is not None:
+                there.getparent().remove(there)
+
+    def _elements(self, node: t.Any) -> list[t.Any]:
+        return node.findall(self.path)
+
+    def same(self, old: t.Any, new: t.Any) -> bool:
+        return self.shown(old, new) == new
+
+    def shown(self, old: t.Any, new: t.Any) -> dict[str, str]:
+        return {name: (old or {}).get(name) or "" for name in new}
 
 
 @dataclasses.dataclass(frozen=True)
 class Element:
-    """A group of attributes that share a node: the domain itself, a disk, an interface."""
+    """Attributes that share a node: the domain itself, a disk, an interface."""
 
-    tag: str
+    key: str
     attributes: tuple[Attribute, ...]
 
     def options(self) -> dict[str, dict[str, t.Any]]:
@@ -156,10 +264,28 @@ class Element:
         changes = []
         for attribute in self.attributes:
             if attribute.path and attribute.key in wanted:
-                old = attribute.read(node)
-                if not attribute.same(old, wanted[attribute.key]):
-                    changes.append(Change(prefix + attribute.key, old, wanted[attribute.key]))
+                old, new = attribute.read(node), wanted[attribute.key]
+                if not attribute.same(old, new):
+                    changes.append(Change(prefix + attribute.key, attribute.shown(old, new), new))
         return changes
+
+    def refuse(self, values: t.Mapping[str, t.Any], where: str, offers: Offers) -> None:
+        for attribute in self.attributes:
+            if attribute.key in values:
+                attribute.refuse(values[attribute.key], f"{where}{attribute.key}", offers)
+
+    def named(self, values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Those of ``values`` that people write, in the order of the declarations."""
+        return {attribute.key: values[attribute.key] for attribute in self.attributes if attribute.key in values}
+
+
+def _number(text: str) -> int:
+    return int(text, 16 if text.startswith("0x") else 10)
+
+
+def storable(text: t.Any, where: str) -> None:
+    if isinstance(text, str) and xmltree.UNSTORABLE.search(text):
+        raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry.")
 
 
 def refuse_unknown(untrusted: t.Mapping[t.Any, t.Any], known: t.Iterable[str], where: str) -> None:

@@ -69,7 +69,7 @@ def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) 
         xmltree.write(node, "os/type/@machine", definition.machine_type(machine, there, aliases))
     named = node.findall("devices/interface")
     wanted = [{k: v for k, v in interfaces.INTERFACE.read(i).items() if k in interfaces.IDENTITY and v} for i in named]
-    for interface, found in zip(named, interfaces.pair(current.findall("devices/interface"), wanted)):
+    for interface, found in zip(named, interfaces.INTERFACE.pair(current.findall("devices/interface"), wanted)):
         if found is not None:
             xmltree.write(interface, "mac/@address", xmltree.read(found, "mac/@address"))
     return node

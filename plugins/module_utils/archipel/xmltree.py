@@ -4,7 +4,8 @@
 """Documents of libvirt: read without trust, addressed by short paths.
 
 The one place that imports lxml. A path is ``target/@dev`` (an attribute), ``title`` (a text), ``readonly?`` (whether
-an element is there) or ``.`` (the element itself); the prefix ``archipel:`` stands for the namespace of our metadata.
+an element is there) or ``.`` (the element itself). ``timer[name=hpet]`` is the element of that tag with that attribute;
+the prefix ``archipel:`` stands for the namespace of our metadata, ``libosinfo:`` for libosinfo's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ except ImportError:
 
 NAMESPACE = "https://archipel-orchestrator.org/ns/machine/1"
 PREFIX = "archipel"
+_NAMESPACES: t.Final = {PREFIX: NAMESPACE, "libosinfo": "http://libosinfo.org/xmlns/libvirt/domain/1.0"}
 MAX_DOCUMENT = 1 << 20  # characters; a domain of a hundred disks has 60,000
 # What no XML document can hold (XML 1.0, Char)
 UNSTORABLE: t.Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -67,9 +69,9 @@ def _parser(**options: t.Any) -> t.Any:
 
 
 def element(tag: str, **attributes: str) -> t.Any:
-    """A new element, ``archipel:`` names in our namespace."""
-    tag = _clark(tag)
-    return etree.Element(tag, attributes, nsmap={PREFIX: NAMESPACE} if tag.startswith("{") else None)
+    """A new element, prefixed names in their namespaces."""
+    prefix, colon, _name = tag.rpartition(":")
+    return etree.Element(_clark(tag), attributes, nsmap={prefix: _NAMESPACES[prefix]} if colon else None)
 
 
 def serialise(node: t.Any) -> str:
@@ -89,7 +91,7 @@ def read(node: t.Any, path: str) -> str | None:
     """What stands at a path, as text; for ``?`` ``""`` if it is there. None where nothing is."""
     steps, leaf = _split(path)
     for step in steps:
-        node = next(node.iterchildren(step), None)
+        node = step.find(node)
         if node is None:
             return None
     if leaf is None:
@@ -100,18 +102,20 @@ def read(node: t.Any, path: str) -> str | None:
 def read_all(node: t.Any, path: str) -> list[str]:
     """The attribute at the end of a path, of every element there."""
     steps, leaf = _split(path)
-    return [found.get(leaf) for found in node.findall("/".join(steps)) if found.get(leaf) is not None]
+    found = node.findall("/".join(step.clark for step in steps))
+    return [each.get(leaf) for each in found if each.get(leaf) is not None]
 
 
 def write(node: t.Any, path: str, value: str | None) -> t.Any:
-    """Put a value at a path, making what is missing; None takes it away. The element that holds it."""
+    """Put a value at a path, making what is missing; None takes it away, and with an attribute the element that says
+    nothing without it. The element that holds the value."""
     steps, leaf = _split(path)
     for step in steps:
-        child = next(node.iterchildren(step), None)
+        child = step.find(node)
         if child is None:
             if value is None:
                 return None
-            child = element(step)
+            child = step.make()
             node.append(child)
         node = child
     if leaf is None and value is not None:
@@ -120,7 +124,9 @@ def write(node: t.Any, path: str, value: str | None) -> t.Any:
         if value is None:
             node.getparent().remove(node)
     elif value is None:
-        node.attrib.pop(leaf, None)
+        there = node.attrib.pop(leaf, None)
+        if there is not None and steps and not node.attrib and not len(node) and not (node.text or "").strip():
+            node.getparent().remove(node)
     else:
         node.set(leaf, value)
     return node
@@ -137,9 +143,28 @@ def write_all(node: t.Any, path: str, values: t.Sequence[str]) -> None:
         parent.append(element(tag, **{name: value}))
 
 
+class _Step(t.NamedTuple):
+    """One element further in: of this tag and, where ``key`` is one, with this attribute."""
+
+    tag: str
+    clark: str
+    key: str
+    value: str
+
+    def find(self, node: t.Any) -> t.Any:
+        children = node.iterchildren(self.clark)
+        return next((child for child in children if not self.key or child.get(self.key) == self.value), None)
+
+    def make(self) -> t.Any:
+        return element(self.tag, **({self.key: self.value} if self.key else {}))
+
+
+_STEP: t.Final = re.compile(r"([\w:-]+)(?:\[([\w:-]+)=(.+)\])?")
+
+
 @functools.cache
-def _split(path: str) -> tuple[tuple[str, ...], str | None]:
-    """``a/b/@c`` is ``(a, b), c``; ``a/b`` is ``(a, b), None``; ``a/b?`` is ``(a, b), ?``. Steps in Clark notation."""
+def _split(path: str) -> tuple[tuple[_Step, ...], str | None]:
+    """``a/b/@c`` is ``(a, b), c``; ``a/b`` is ``(a, b), None``; ``a/b?`` is ``(a, b), ?``."""
     *steps, last = path.split("/")
     leaf = None
     if last.startswith("@"):
@@ -147,11 +172,13 @@ def _split(path: str) -> tuple[tuple[str, ...], str | None]:
     elif path != ".":
         leaf = "?" if last.endswith("?") else None
         steps.append(last.rstrip("?"))
-    return tuple(map(_clark, steps)), leaf
+    matches = [t.cast("re.Match[str]", _STEP.fullmatch(step)) for step in steps]
+    return tuple(_Step(m[1], _clark(m[1]), m[2] or "", m[3] or "") for m in matches), leaf
 
 
-def _clark(step: str) -> str:
-    return f"{{{NAMESPACE}}}{step[len(PREFIX) + 1 :]}" if step.startswith(PREFIX + ":") else step
+def _clark(tag: str) -> str:
+    prefix, colon, name = tag.rpartition(":")
+    return f"{{{_NAMESPACES[prefix]}}}{name}" if colon else tag
 
 
 def _short(tag: str) -> str:

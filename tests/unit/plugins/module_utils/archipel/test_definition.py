@@ -7,29 +7,118 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel import definition, disks, xmltree
-from archipel.definition import BOOT, CPU, DOMAIN, METADATA, OPTIONS, Definition
+from archipel import definition, xmltree
+from archipel.capabilities import Capabilities
+from archipel.definition import DOMAIN, METADATA, OPTIONS, PARTS, Definition
 from archipel.disks import DISK
-from archipel.elements import Attribute, Element
-from archipel.errors import InvalidArgument, InvalidDefinition, InvalidRequest
-from archipel.interfaces import INTERFACE
+from archipel.elements import Attribute, Element, Map
+from archipel.errors import InvalidArgument, InvalidDefinition, InvalidRequest, Unsupported
+from archipel.groups import Devices, Part
+from lxml import etree
 
-ELEMENTS = (DOMAIN, CPU, BOOT, METADATA, DISK, INTERFACE)
-DECLARED = [pytest.param(e, a, id=f"{e.tag}.{a.key}") for e in ELEMENTS for a in e.attributes]
-STORED = [pytest.param(e, a, id=f"{e.tag}.{a.key}") for e in ELEMENTS for a in e.attributes if a.path]
+DECLARED = [
+    pytest.param(part, attribute, id=f"{part.key or 'domain'}.{attribute.key}")
+    for part in (DOMAIN, *PARTS.values())
+    for attribute in part.attributes
+]
+STORED = [parameter for parameter in DECLARED if parameter.values[1].path]
+SCHEMA = pathlib.Path("/usr/share/libvirt/schemas/domain.rng")
+# What has to be said beside any attribute of a part, and beside some.
+BESIDE: dict[str, dict[str, t.Any]] = {
+    "disks": {"path": "/a.img"},
+    "networks": {"type": "user"},
+    "filesystems": {"target": "t", "source": "/s"},
+    "host_devices": {"address": "0000:00:1b.0"},
+    "numatune": {"nodeset": "0"},
+    "graphics.tls_port": {"type": "spice"},
+    "graphics.default_mode": {"type": "spice"},
+    "graphics.image_compression": {"type": "spice"},
+    "graphics.clipboard": {"type": "spice"},
+    "graphics.filetransfer": {"type": "spice"},
+    "graphics.gl": {"type": "spice"},
+    "video.ram": {"model": "qxl"},
+    "video.vgamem": {"model": "qxl"},
+    "disks.rawio": {"device": "lun", "path": "/dev/sda"},
+    "disks.sgio": {"device": "lun", "path": "/dev/sda"},
+    "filesystems.queue": {"driver": "virtiofs"},
+    "serial_devices.type": {"path": "/one"},
+    "serial_devices.log_append": {"log": "/one"},
+    "console_devices.type": {"path": "/one"},
+    "console_devices.log_append": {"log": "/one"},
+    "channel_devices.log_append": {"log": "/one"},
+    "boot.loader_type": {"loader": "/a.fd"},
+    "boot.loader_readonly": {"loader": "/a.fd"},
+    "boot.loader_secure": {"loader": "/a.fd"},
+    "clock.offset": {"timezone": "Europe/Berlin"},
+    "networks.network": {"type": "network"},
+    "networks.bridge": {"type": "bridge"},
+    "networks.source": {"type": "direct"},
+    "networks.virtualport": {"bridge": "br0", "type": "bridge", "interfaceid": "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"},
+    "networks.interfaceid": {"bridge": "br0", "type": "bridge"},
+    "networks.source_mode": {"source": "eth0", "type": "direct"},
+    "networks.portgroup": {"network": "default", "type": "network"},
+    "networks.filter_parameters": {"filterref": "clean-traffic"},
+    "host_devices.vendor": {"address": None, "product": "0x0001"},
+    "host_devices.product": {"address": None, "vendor": "0x0001"},
+    "host_devices.uuid": {"address": None},
+    "host_devices.startup_policy": {"address": "1-4"},
+    "host_devices.model": {"address": None, "uuid": "4b20d080-1b54-4048-85b3-a6a62d165c01"},
+    "input_devices.evdev": {"type": "passthrough", "bus": "virtio"},
+    "rng.rate_period": {"rate_bytes": 1024},
+    "tpm.path": {"type": "passthrough"},
+}
 
 
 def samples(attribute: Attribute) -> tuple[t.Any, t.Any]:
     """Two different values that the attribute takes."""
+    if attribute.examples:
+        return attribute.examples[0], attribute.examples[1]
     if attribute.type is bool:
         return True, False
     if attribute.type is int:
-        return 7, 8
+        least = attribute.minimum or 0
+        return least + 7, least + 8
     if attribute.type is list:
         return list(attribute.choices[:2]), [attribute.choices[0]]
     if attribute.choices:
         return attribute.choices[0], attribute.choices[1]
-    return ("52:54:00:00:00:01", "52:54:00:00:00:02") if attribute.folded else ("/one", "/dev/two")
+    return "/one", "/two"
+
+
+def task(part: Part, attribute: Attribute, value: t.Any) -> dict[str, t.Any]:
+    """A definition that names the attribute, and beside it no more than it needs."""
+    if not part.key:
+        return {attribute.key: value}
+    inner = {**BESIDE.get(part.key, {}), **BESIDE.get(f"{part.key}.{attribute.key}", {}), attribute.key: value}
+    if (part.key, attribute.key, value) == ("clock", "offset", "utc") or value == "localtime":
+        inner.pop("timezone")
+    if value == "auto":
+        inner.pop("nodeset")
+    if (part.key, attribute.key) == ("networks", "type"):
+        inner.update({value: "one"} if value in ("network", "bridge") else {})
+    if (part.key, attribute.key, value) == ("host_devices", "type", "usb"):
+        inner["address"] = "1-4"
+    return {part.key: [inner] if isinstance(part, Devices) else inner}
+
+
+@pytest.fixture(scope="session")
+def schema() -> t.Any:
+    return etree.RelaxNG(etree.parse(SCHEMA))
+
+
+@pytest.fixture
+def offers(data: pathlib.Path) -> Capabilities:
+    """What a host with QEMU, without KVM, can."""
+    return Capabilities(xmltree.parse_trusted((data / "domcapabilities.xml").read_text()))
+
+
+def made(wanted: dict[str, t.Any], offers: Capabilities | None = None) -> t.Any:
+    """A new machine of QEMU."""
+    values = Definition.bind({"memory": 512, **wanted}, "").values
+    defaults = {"type": "qemu", "arch": "x86_64", "machine": "q35"}
+    node = definition.new("one", None, {**defaults, **{k: values[k] for k in defaults if k in values}}, values, offers)
+    definition.apply(node, values)
+    return node
 
 
 @pytest.fixture
@@ -42,49 +131,93 @@ def apply(node: t.Any, **wanted: t.Any) -> list[tuple[str, t.Any, t.Any]]:
     return [(c.path, c.old, c.new) for c in definition.apply(node, Definition.bind(wanted, "").values)]
 
 
-@pytest.mark.parametrize(("element", "attribute"), STORED)
-def test_each_attribute_is_read_as_it_was_written(element: Element, attribute: Attribute) -> None:
+@pytest.mark.parametrize(("part", "attribute"), STORED)
+def test_each_attribute_is_read_as_it_was_written(part: Part, attribute: Attribute) -> None:
     """What is written is told, is no difference, and another value is one."""
-    node = xmltree.element(element.tag)
+    node = xmltree.element(part.tag if part.path != "." else "domain")
     one, other = samples(attribute)
     for value in (one, other):
-        element.write(node, {attribute.key: value})
+        part.write(node, {attribute.key: value})
         node = xmltree.parse_trusted(xmltree.serialise(node))
-        assert element.read(node)[attribute.key] == value
-        assert element.compare(node, {attribute.key: value}) == []
-    change = element.compare(node, {attribute.key: one}, "here.")[0]
+        told = part.read(node)[attribute.key]
+        assert value.items() <= told.items() if isinstance(attribute, Map) else told == value
+        assert part.compare(node, {attribute.key: value}) == []
+    if isinstance(attribute, Map):
+        one = dict.fromkeys(other, "")
+        other = {name: text for name, text in told.items() if name in one}
+    change = part.compare(node, {attribute.key: one}, "here.")[0]
     assert (change.path, change.old, change.new) == (f"here.{attribute.key}", other, one)
 
 
-@pytest.mark.parametrize(("element", "attribute"), STORED)
-def test_each_text_is_taken_away_by_an_empty_one(element: Element, attribute: Attribute) -> None:
-    """And where nothing is, an empty text is no difference."""
-    if attribute.type is not str:
+@pytest.mark.parametrize(("part", "attribute"), STORED)
+def test_each_attribute_makes_a_machine_that_libvirt_takes(part: Part, attribute: Attribute, schema: t.Any) -> None:
+    """A new machine and one that is changed are as libvirt's schema wants them, say what was asked for, and the same
+    task finds nothing to do."""
+    if part is METADATA:
         return
-    node = xmltree.element(element.tag)
-    assert element.compare(node, {attribute.key: ""}) == []
-    element.write(node, {attribute.key: samples(attribute)[0]})
-    element.write(node, {attribute.key: ""})
-    assert element.read(node)[attribute.key] is None
+    one, other = samples(attribute)
+    node = made(task(part, attribute, one))
+    for value in (one, other):
+        wanted = Definition.bind(task(part, attribute, value), "").values
+        definition.apply(node, wanted)
+        assert definition.apply(node, wanted) == []
+        text = xmltree.serialise(node)
+        assert schema.validate(etree.fromstring(text)), f"{schema.error_log.last_error}\n{text}"
 
 
-@pytest.mark.parametrize(("element", "attribute"), DECLARED)
-def test_each_attribute_is_an_option_with_help(element: Element, attribute: Attribute) -> None:
+@pytest.mark.parametrize(("part", "attribute"), STORED)
+def test_each_text_is_taken_away_by_an_empty_one(part: Part, attribute: Attribute) -> None:
+    """And where nothing is, an empty text is no difference."""
+    if attribute.type is not str or attribute.key == "firmware":
+        return
+    node = xmltree.element(part.tag if part.path != "." else "domain")
+    assert part.compare(node, {attribute.key: ""}) == []
+    part.write(node, {attribute.key: samples(attribute)[0]})
+    part.write(node, {attribute.key: ""})
+    assert part.read(node)[attribute.key] is None
+
+
+@pytest.mark.parametrize(("part", "attribute"), DECLARED)
+def test_each_attribute_is_an_option_with_help(part: Part, attribute: Attribute) -> None:
     """Documentation derives from the declaration."""
-    option = element.options()[attribute.key]
+    option = part.options()[attribute.key]
     assert option["help"].endswith(".")
-    assert option["type"] in {"str", "int", "bool", "list"}
-    assert list(option.get("choices", [])) == list(attribute.choices)
+    assert option["type"] in {"str", "int", "bool", "list", "dict"}
+    assert list(option.get("choices", [])) == ([] if isinstance(attribute, Map) else list(attribute.choices))
 
 
-@pytest.mark.parametrize(("element", "attribute"), DECLARED)
-def test_each_attribute_binds_its_type_only(element: Element, attribute: Attribute) -> None:
+@pytest.mark.parametrize(("part", "attribute"), DECLARED)
+def test_each_attribute_binds_its_type_only(part: Part, attribute: Attribute) -> None:
     """A wrong type is refused with the path to it; None counts as not named."""
     value = samples(attribute)[0]
-    assert element.bind({attribute.key: value}, "x") == {attribute.key: value}
-    assert element.bind({attribute.key: None}, "x") == {}
+    assert Element.bind(part, {attribute.key: value}, "x") == {attribute.key: value}
+    assert Element.bind(part, {attribute.key: None}, "x") == {}
     with pytest.raises(InvalidArgument, match=rf"x\.{attribute.key}: .* is not of type"):
-        element.bind({attribute.key: {"a": 1}}, "x")
+        Element.bind(part, {attribute.key: [{"a": 1}] if attribute.type is not list else {"a": 1}}, "x")
+
+
+@pytest.mark.parametrize(("part", "attribute"), [p for p in DECLARED if p.values[1].offered])
+def test_each_attribute_that_hosts_differ_in_is_refused_with_what_the_host_can(
+    part: Part, attribute: Attribute
+) -> None:
+    """Where it has something else, and where it has nothing of the kind; where it does not tell, libvirt decides."""
+    place, _slash, name = attribute.offered.rpartition("/")
+    if place == "cpu":
+        return
+    wanted = Definition.bind(task(part, attribute, samples(attribute)[-1]), "").values
+    node = xmltree.element("domainCapabilities")
+    definition.refuse_missing(wanted, Capabilities(node))
+    holder = xmltree.write(node, f"{place}?", "")
+    holder.append(xmltree.element("enum", name=name))
+    holder[0].append(xmltree.element("value"))
+    holder[0][0].text = "other"
+    with pytest.raises(
+        Unsupported, match=rf"{part.key}.*{attribute.key}: .* not possible on this host; it can: other\."
+    ):
+        definition.refuse_missing(wanted, Capabilities(node))
+    holder.set("supported", "no")
+    with pytest.raises(Unsupported, match="it can none of that"):
+        definition.refuse_missing(wanted, Capabilities(node))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +225,7 @@ def test_each_attribute_binds_its_type_only(element: Element, attribute: Attribu
     [
         ([], "mapping"),
         ({"memori": 1}, "unknown key 'memori'. Did you mean memory"),
-        ({"disks": [{}, {"paht": "/a"}]}, r"disks\[1\]: unknown key 'paht'. Did you mean path"),
+        ({"disks": [{"path": "/b"}, {"paht": "/a"}]}, r"disks\[1\]: unknown key 'paht'. Did you mean path"),
         ({"disks": {"path": "/a"}}, "disks: a list is needed"),
         ({"disks": ["/a"]}, r"disks\[0\]: a mapping is needed"),
         ({"cpu": "host"}, "cpu: a mapping is needed"),
@@ -141,7 +274,8 @@ def test_a_machine_of_qemu_is_read_in_a_persons_words(defined: t.Any) -> None:
     """Files and block devices are paths, units are MiB, what is not said is None."""
     told = definition.read(defined)
     assert (told["type"], told["memory"], told["vcpus"], told["machine"]) == ("qemu", 256, 2, "pc-q35-7.2")
-    assert told["cpu"] == {"mode": "host-model", "model": None}
+    assert (told["cpu"]["mode"], told["cpu"]["model"], told["cpu"]["cores"]) == ("host-model", None, None)
+    assert (told["tpm"], told["rng"]["device"], told["guest_agent"]) == (None, "/dev/urandom", True)
     assert told["boot"]["devices"] == ["hd", "network"]
     assert [(d["target"], d["path"], d["device"]) for d in told["disks"]] == [
         ("vda", "/var/lib/libvirt/images/web1.qcow2", "disk"),
@@ -282,10 +416,10 @@ def test_a_disk_that_is_not_there_cannot_be_changed(defined: t.Any) -> None:
         apply(defined, networks=[{"mac": "52:54:00:00:00:99", "model": "e1000"}])
 
 
-def test_targets_come_to_an_end() -> None:
+def test_targets_come_to_an_end(defined: t.Any) -> None:
     """The 27th disk must be named."""
     with pytest.raises(InvalidDefinition, match="name a target"):
-        disks.make({"path": "/a", "bus": "virtio"}, [f"vd{chr(97 + i)}" for i in range(26)], virtual=True)
+        DISK.make({"path": "/a", "bus": "virtio"}, defined, [f"vd{chr(97 + i)}" for i in range(26)])
 
 
 def macs(node: t.Any) -> list[tuple[t.Any, t.Any, str]]:

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A machine's virtual CPUs, and how they are laid on the host's: keys are virt-install's."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import xmltree
+from .elements import Attribute, Map
+from .errors import InvalidDefinition
+from .groups import Group, Values
+
+# libvirt wants all of a topology where a part is given.
+_TOPOLOGY: t.Final = tuple((f"topology/@{part}", "1") for part in ("sockets", "cores", "threads"))
+_POLICIES: t.Final = ("force", "require", "optional", "disable", "forbid")
+_MEMORY_MODES: t.Final = ("strict", "preferred", "interleave", "restrictive")
+
+
+def _check(cpu: Values, where: str) -> None:
+    if "model" in cpu and cpu.setdefault("mode", "custom") != "custom":
+        raise InvalidDefinition(f"{where}: mode {cpu['mode']} chooses the model itself; leave model out.")
+
+
+def _forget(cpu: t.Any, changed: t.Collection[str]) -> None:
+    """Take away what goes with one way of choosing a CPU only; topology and NUMA cells stay."""
+    if "mode" not in changed:
+        return
+    for name in ("match", "check", "migratable"):
+        xmltree.write(cpu, f"@{name}", None)
+    for tag in ("model", "vendor", "feature"):
+        for child in cpu.findall(tag):
+            cpu.remove(child)
+
+
+CPU: t.Final = Group(
+    "cpu",
+    (
+        Attribute("mode", "@mode", "How the CPU is chosen.", offered="cpu/mode",
+                  choices=("custom", "host-model", "host-passthrough", "maximum")),
+        Attribute("model", "model", "Name of the CPU model for O(cpu.mode=custom).", offered="cpu/model",
+                  beside=(("@mode", "custom"),), examples=("qemu64", "EPYC")),
+        Attribute("check", "@check", "How strictly the CPU is checked before the machine starts.",
+                  choices=("none", "partial", "full")),
+        Attribute("migratable", "@migratable", "Whether features that prevent a migration are left out, with"
+                  " O(cpu.mode=host-passthrough) or O(cpu.mode=maximum).", bool, words=("on", "off")),
+        Attribute("sockets", "topology/@sockets", "CPU sockets. What is not given of the topology is 1.", int,
+                  beside=_TOPOLOGY, minimum=1),
+        Attribute("dies", "topology/@dies", "Dies of each socket.", int, beside=_TOPOLOGY, minimum=1),
+        Attribute("cores", "topology/@cores", "Cores of each die.", int, beside=_TOPOLOGY, minimum=1),
+        Attribute("threads", "topology/@threads", "Threads of each core.", int, beside=_TOPOLOGY, minimum=1),
+        Map("features", "feature", "Features of the CPU, each with its policy.", value="@policy", choices=_POLICIES,
+            examples=({"vmx": "disable"}, {"vmx": "require", "aes": "require"})),
+    ),
+    path="cpu",
+    help="The virtual CPU.",
+    check=_check,
+    forget=_forget,
+)  # fmt: skip
+
+CPUTUNE: t.Final = Group(
+    "cputune",
+    (
+        Attribute("shares", "shares", "Weight against other machines where CPUs are short.", int, minimum=1),
+        Attribute("period", "period", "Enforcement interval of each virtual CPU in microseconds.", int, minimum=1000),
+        Attribute("quota", "quota", "Microseconds of each period that a virtual CPU may run; -1 for all.", int),
+        Attribute("global_period", "global_period", "Enforcement interval of the whole machine in microseconds.", int,
+                  minimum=1000),
+        Attribute("global_quota", "global_quota", "Microseconds of each period that the machine may run.", int),
+        Attribute("emulator_period", "emulator_period", "Enforcement interval of the emulator in microseconds.", int,
+                  minimum=1000),
+        Attribute("emulator_quota", "emulator_quota", "Microseconds of each period that the emulator may run.", int),
+        Attribute("iothread_period", "iothread_period", "Enforcement interval of I/O threads in microseconds.", int,
+                  minimum=1000),
+        Attribute("iothread_quota", "iothread_quota", "Microseconds of each period that an I/O thread may run.", int),
+        Attribute("emulator_cpuset", "emulatorpin/@cpuset", "CPUs of the host for the emulator.",
+                  examples=("0-1", "1,^3")),
+        Map("vcpupin", "vcpupin", "Virtual CPUs, by number, each with the CPUs of the host for it.", name="@vcpu",
+            value="@cpuset", examples=({"0": "0"}, {"0": "0-1", "1": "0-1"})),
+        Map("iothreadpin", "iothreadpin", "I/O threads, by number, each with the CPUs of the host for it.",
+            name="@iothread", value="@cpuset", examples=({"1": "0"}, {"1": "0-1", "2": "0-1"})),
+    ),
+    path="cputune",
+    help="How much of the host's CPUs the machine gets.",
+)  # fmt: skip
+
+
+def _forget_nodes(numatune: t.Any, changed: t.Collection[str]) -> None:
+    """numad chooses among all nodes."""
+    if "placement" in changed:
+        xmltree.write(numatune, "memory/@nodeset", None)
+
+
+NUMATUNE: t.Final = Group(
+    "numatune",
+    (
+        Attribute("mode", "memory/@mode", "How memory is taken from the host's NUMA nodes.", choices=_MEMORY_MODES),
+        Attribute("nodeset", "memory/@nodeset", "NUMA nodes of the host to take memory from.", examples=("0", "0-1")),
+        Attribute("placement", "memory/@placement", "Whether the nodes are those of O(numatune.nodeset), or numad"
+                  " chooses.", choices=("static", "auto")),
+    ),
+    path="numatune",
+    forget=_forget_nodes,
+    help="Which of the host's NUMA nodes the machine's memory is on.",
+)  # fmt: skip
