@@ -75,14 +75,25 @@ def test_info_of_machines_and_of_the_hypervisor_is_the_same_both_ways(over: t.Ca
     assert over_xmpp == by_libvirt
 
 
-def test_a_foreign_machine_is_adopted_and_let_go_the_same_both_ways(over: t.Callable[[str], t.Any]) -> None:
-    adopt = {"archipel.orchestrator.vm_import": {"name": "test"}}
-    let_go = {"archipel.orchestrator.vm_import": {"name": "test", "state": "absent"}}
-    steps = [{**task, "check_mode": check} for task in (adopt, let_go) for check in (True, False, True, False)]
-    by_libvirt, over_xmpp = over("libvirt").play(*steps), over("xmpp").play(*steps)
-    assert [result["changed"] for result in by_libvirt] == [True, True, False, False] * 2
-    assert by_libvirt[0]["changes"] == by_libvirt[1]["changes"]
-    assert over_xmpp == by_libvirt
+def test_foreign_machines_are_adopted_and_let_go_the_same_both_ways(over: t.Callable[[str], t.Any]) -> None:
+    """First one, then another beside it, then both again."""
+    other = {"name": "test-2", "uuid": "11111111-2222-4333-8444-555555555555"}
+
+    def adopted(name: str, state: str = "present") -> dict[str, t.Any]:
+        return {"archipel.orchestrator.vm_import": {"name": name, "state": state}}
+
+    def played(via: str) -> list[dict[str, t.Any]]:
+        steps = cycle(adopted("test"), adopted("test*"), adopted("test*", "absent"))
+        foreign = ({VM: {**other, "memory": 64}}, adopted(other["name"], "absent"))
+        _made, _foreign, *results, gone = over(via).play(*foreign, *steps, {VM: {**other, "state": "absent"}})
+        assert gone["changed"]
+        return results
+
+    by_libvirt = played("libvirt")
+    assert_cycle(by_libvirt)
+    assert [change["path"] for change in by_libvirt[5]["changes"]] == ["test-2.managed"]
+    assert [change["path"] for change in by_libvirt[9]["changes"]] == ["test.managed", "test-2.managed"]
+    assert played("xmpp") == by_libvirt
 
 
 def test_a_machine_that_is_there_already_does_not_move(ansible: t.Any) -> None:
