@@ -20,7 +20,6 @@ sys.path[:0] = [str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/file
 
 import archipel_agent.features  # noqa: E402
 from archipel.actions import Action, Argument, actions_of  # noqa: E402
-from archipel.definition import Definition  # noqa: E402
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS  # noqa: E402
 
 PAGE = ROOT / "docs/actions.md"
@@ -65,13 +64,13 @@ def described(action: Action) -> t.Iterator[str]:
     sentence = "; ".join(facts)
     yield f"{sentence[0].upper()}{sentence[1:]}.\n"
     if action.arguments:
-        yield from table(("argument", "type", "default", ""), map(row, action.arguments))
+        yield from table(("argument", "type", "default", ""), (row(action, argument) for argument in action.arguments))
 
 
-def row(argument: Argument) -> tuple[str, ...]:
+def row(action: Action, argument: Argument) -> tuple[str, ...]:
     default = "**needed**" if argument.required else "" if argument.default is None else f"`{shown(argument.default)}`"
     options = getattr(argument.type, "options", None)
-    kind = f"[{argument.type_name}](#definition)" if options else argument.type_name
+    kind = f"[{argument.type_name}](#definition-of-{action.name})" if options else argument.type_name
     if argument.elements is str:
         kind += " of str"
     if argument.secret:
@@ -80,7 +79,7 @@ def row(argument: Argument) -> tuple[str, ...]:
 
 
 def definition(options: t.Mapping[str, t.Mapping[str, t.Any]], path: str = "") -> t.Iterator[tuple[str, ...]]:
-    """A row for each key of a machine's definition."""
+    """A row for each key of a definition."""
     for key, option in options.items():
         kind = option["type"] + (f" of {option['elements']}" if option.get("elements") else "")
         kind += ", secret" if option.get("no_log") else ""
@@ -115,8 +114,12 @@ def page() -> str:
     for title, explanation, actions in contacts():
         parts += [f"## {title}\n", f"{explanation}\n"]
         parts += [part for action in actions for part in described(action)]
-    parts += ["## Definition\n", "What `vm` takes as `definition`; a task writes these keys beside the others.\n"]
-    parts += table(("key", "type", ""), definition(Definition.options))
+    for name, argument in ((action.name, a) for action in ACTIONS.values() for a in action.arguments):
+        options = getattr(argument.type, "options", None)
+        if options:
+            parts += [f"## Definition of {name}\n"]
+            parts += [f"What `{name}` takes as `{argument.name}`; a task writes these keys beside the others.\n"]
+            parts += table(("key", "type", ""), definition(options))
     return "\n".join(parts)
 
 

@@ -16,9 +16,11 @@ from .console import Consoles
 from .lifecycle import state_name
 from .machine import Machine, Result
 from .machines import Machines
+from .networks import Networks
+from .nwfilters import NwFilters
 
 
-class Hypervisor(Machines, Consoles):
+class Hypervisor(Machines, Consoles, Networks, NwFilters):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(

@@ -56,7 +56,7 @@ class Plan:
 
     def _undo(self, steps: list[Step]) -> None:
         for step in reversed(steps):
-            with contextlib.suppress(libvirt.libvirtError):
+            with contextlib.suppress(ArchipelError, libvirt.libvirtError):
                 t.cast(t.Callable[[], t.Any], step.undo)()
                 self.done = [change for change in self.done if change not in step.changes]
 
