@@ -9,6 +9,970 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
+    NWFILTER_INFO = r"""
+options:
+  name:
+    description:
+      - Name of a filter, or a pattern like no-*.
+    type: str
+"""
+
+    NWFILTER = r"""
+options:
+  name:
+    description:
+      - Name of the filter; needed unless the XML has it.
+    type: str
+  state:
+    description:
+      - Whether the filter is to be there.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+  chain:
+    description:
+      - 'Chain that the rules stand in: V(root), or a name that begins with V(mac), V(vlan), V(stp), V(arp), V(rarp),
+        V(ipv4) or V(ipv6).'
+    type: str
+  priority:
+    description:
+      - Place of the chain among others; smaller ones come first.
+    type: int
+  rules:
+    description:
+      - The filter's rules, all of them.
+    type: list
+    elements: dict
+    suboptions:
+      action:
+        description:
+          - What becomes of a packet.
+        type: str
+        choices:
+          - accept
+          - drop
+          - reject
+          - return
+          - continue
+      direction:
+        description:
+          - V(in) is to the machine, V(out) from it.
+        type: str
+        choices:
+          - in
+          - out
+          - inout
+      priority:
+        description:
+          - Smaller ones come first; V(500) by default.
+        type: int
+      stateful:
+        description:
+          - Whether answers within a connection pass too.
+        type: bool
+      protocol:
+        description:
+          - Protocol that the rule is for; without one it is for all packets.
+        type: str
+        choices:
+          - all
+          - tcp
+          - udp
+          - udplite
+          - sctp
+          - icmp
+          - igmp
+          - esp
+          - ah
+          - all-ipv6
+          - tcp-ipv6
+          - udp-ipv6
+          - udplite-ipv6
+          - sctp-ipv6
+          - icmpv6
+          - esp-ipv6
+          - ah-ipv6
+          - mac
+          - vlan
+          - stp
+          - arp
+          - rarp
+          - ip
+          - ipv6
+      negate:
+        description:
+          - Whether the rule is for packets that do not match.
+        type: bool
+      match:
+        description:
+          - What packets the rule is for, in the attributes of libvirt's protocols.
+        type: dict
+        suboptions:
+          srcmacaddr:
+            description:
+              - MAC address of the sender.
+            type: str
+          srcmacmask:
+            description:
+              - Mask of O(rules[].match.srcmacaddr).
+            type: str
+          srcipaddr:
+            description:
+              - IP address of the sender.
+            type: str
+          srcipmask:
+            description:
+              - Mask of O(rules[].match.srcipaddr), or its length.
+            type: str
+          srcipfrom:
+            description:
+              - First of several addresses of the sender.
+            type: str
+          srcipto:
+            description:
+              - Last of several addresses of the sender.
+            type: str
+          srcportstart:
+            description:
+              - Port of the sender, or the first of several.
+            type: str
+          srcportend:
+            description:
+              - Last port of the sender.
+            type: str
+          arpsrcmacaddr:
+            description:
+              - MAC address of the sender in ARP and RARP.
+            type: str
+          arpsrcipaddr:
+            description:
+              - IP address of the sender in ARP and RARP.
+            type: str
+          arpsrcipmask:
+            description:
+              - Mask of O(rules[].match.arpsrcipaddr).
+            type: str
+          dstmacaddr:
+            description:
+              - MAC address of the receiver.
+            type: str
+          dstmacmask:
+            description:
+              - Mask of O(rules[].match.dstmacaddr).
+            type: str
+          dstipaddr:
+            description:
+              - IP address of the receiver.
+            type: str
+          dstipmask:
+            description:
+              - Mask of O(rules[].match.dstipaddr), or its length.
+            type: str
+          dstipfrom:
+            description:
+              - First of several addresses of the receiver.
+            type: str
+          dstipto:
+            description:
+              - Last of several addresses of the receiver.
+            type: str
+          dstportstart:
+            description:
+              - Port of the receiver, or the first of several.
+            type: str
+          dstportend:
+            description:
+              - Last port of the receiver.
+            type: str
+          arpdstmacaddr:
+            description:
+              - MAC address of the receiver in ARP and RARP.
+            type: str
+          arpdstipaddr:
+            description:
+              - IP address of the receiver in ARP and RARP.
+            type: str
+          arpdstipmask:
+            description:
+              - Mask of O(rules[].match.arpdstipaddr).
+            type: str
+          state:
+            description:
+              - 'States of the connection: V(NEW), V(ESTABLISHED), V(RELATED), V(INVALID), V(NONE), with commas.'
+            type: str
+          connlimit_above:
+            description:
+              - Number of connections from which on the rule holds.
+            type: str
+          dscp:
+            description:
+              - Differentiated services code point.
+            type: str
+          flags:
+            description:
+              - Flags of TCP as mask and those set, V(SYN,ACK/SYN); or of the spanning tree protocol.
+            type: str
+          option:
+            description:
+              - Option of TCP.
+            type: str
+          type:
+            description:
+              - Type of an ICMP or spanning tree message.
+            type: str
+          code:
+            description:
+              - Code of an ICMP message.
+            type: str
+          typeend:
+            description:
+              - Last of several types, for O(rules[].protocol=ipv6).
+            type: str
+          codeend:
+            description:
+              - Last of several codes, for O(rules[].protocol=ipv6).
+            type: str
+          ipset:
+            description:
+              - Name of a set of addresses on the hypervisor.
+            type: str
+          ipsetflags:
+            description:
+              - 'Which ends are looked for in the set: V(src), V(dst), with commas.'
+            type: str
+          protocol:
+            description:
+              - Protocol above O(rules[].protocol=ip) or V(ipv6), by name or number.
+            type: str
+          protocolid:
+            description:
+              - Protocol above O(rules[].protocol=mac), by name or number.
+            type: str
+          vlanid:
+            description:
+              - Number of the VLAN.
+            type: str
+          encap_protocol:
+            description:
+              - Protocol within the VLAN, by name or number.
+            type: str
+          hwtype:
+            description:
+              - Kind of hardware in ARP and RARP.
+            type: str
+          protocoltype:
+            description:
+              - Kind of protocol in ARP and RARP.
+            type: str
+          opcode:
+            description:
+              - Operation of ARP and RARP, by name or number.
+            type: str
+          gratuitous:
+            description:
+              - Whether the ARP message was asked for by nobody.
+            type: str
+          comment:
+            description:
+              - What the rule is for.
+            type: str
+          root_priority:
+            description:
+              - The root priority in the spanning tree protocol.
+            type: str
+          root_priority_hi:
+            description:
+              - Its end.
+            type: str
+          root_address:
+            description:
+              - The root address in the spanning tree protocol.
+            type: str
+          root_address_mask:
+            description:
+              - Its mask.
+            type: str
+          root_cost:
+            description:
+              - The root cost in the spanning tree protocol.
+            type: str
+          root_cost_hi:
+            description:
+              - Its end.
+            type: str
+          sender_priority:
+            description:
+              - The sender priority in the spanning tree protocol.
+            type: str
+          sender_priority_hi:
+            description:
+              - Its end.
+            type: str
+          sender_address:
+            description:
+              - The sender address in the spanning tree protocol.
+            type: str
+          sender_address_mask:
+            description:
+              - Its mask.
+            type: str
+          port:
+            description:
+              - The port in the spanning tree protocol.
+            type: str
+          port_hi:
+            description:
+              - Its end.
+            type: str
+          age:
+            description:
+              - The age in the spanning tree protocol.
+            type: str
+          age_hi:
+            description:
+              - Its end.
+            type: str
+          max_age:
+            description:
+              - The max age in the spanning tree protocol.
+            type: str
+          max_age_hi:
+            description:
+              - Its end.
+            type: str
+          hello_time:
+            description:
+              - The hello time in the spanning tree protocol.
+            type: str
+          hello_time_hi:
+            description:
+              - Its end.
+            type: str
+          forward_delay:
+            description:
+              - The forward delay in the spanning tree protocol.
+            type: str
+          forward_delay_hi:
+            description:
+              - Its end.
+            type: str
+  filterrefs:
+    description:
+      - Filters that this one includes, all of them.
+    type: list
+    elements: dict
+    suboptions:
+      filter:
+        description:
+          - Name of a filter.
+        type: str
+      parameters:
+        description:
+          - Values of its variables; several of one variable as a list.
+        type: dict
+  xml:
+    description:
+      - The whole definition as libvirt's filter XML.
+    type: str
+"""
+
+    NETWORK_INFO = r"""
+options:
+  name:
+    description:
+      - Name of a network, or a pattern like lab*.
+    type: str
+  uuid:
+    description:
+      - UUID of the network.
+    type: str
+"""
+
+    NETWORK = r"""
+options:
+  name:
+    description:
+      - Name of the network.
+    type: str
+  uuid:
+    description:
+      - UUID of the network.
+    type: str
+  state:
+    description:
+      - What the network is to be.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+      - active
+      - inactive
+  bridge:
+    description:
+      - Bridge that carries the network; libvirt makes one by default.
+    type: str
+  stp:
+    description:
+      - Whether the bridge speaks the spanning tree protocol.
+    type: bool
+  bridge_delay:
+    description:
+      - Seconds until a port of the bridge forwards.
+    type: int
+  zone:
+    description:
+      - Zone of firewalld that the bridge is put into.
+    type: str
+  mac_table_manager:
+    description:
+      - Who keeps the bridge's table of MAC addresses.
+    type: str
+    choices:
+      - kernel
+      - libvirt
+  mac:
+    description:
+      - MAC address of the bridge; libvirt chooses one by default.
+    type: str
+  mtu:
+    description:
+      - Largest packet.
+    type: int
+  domain:
+    description:
+      - DNS domain of the machines.
+    type: str
+  domain_local_only:
+    description:
+      - Whether names of the domain are asked nowhere else.
+    type: bool
+  ipv6:
+    description:
+      - Whether machines reach each other by IPv6 without such an address here.
+    type: bool
+  isolated:
+    description:
+      - Whether machines reach only the hypervisor and not each other.
+    type: bool
+  trust_guest_rx_filters:
+    description:
+      - Whether the hypervisor follows changes that a machine makes to its MAC addresses.
+    type: bool
+  forward:
+    description:
+      - How machines reach other networks.
+    type: dict
+    suboptions:
+      mode:
+        description:
+          - How the network reaches others; V(none) is an isolated one, as every new network is.
+        type: str
+        choices:
+          - none
+          - nat
+          - route
+          - open
+          - bridge
+          - private
+          - vepa
+          - passthrough
+          - hostdev
+      dev:
+        description:
+          - The only interface of the hypervisor to go through.
+        type: str
+      pf:
+        description:
+          - Interface of the hypervisor whose virtual functions the machines get.
+        type: str
+      managed:
+        description:
+          - Whether libvirt takes PCI devices from the hypervisor by itself.
+        type: bool
+      nat:
+        description:
+          - How addresses are translated, with O(forward.mode=nat).
+        type: dict
+        suboptions:
+          address_start:
+            description:
+              - First address to appear as.
+            type: str
+          address_end:
+            description:
+              - Last address to appear as.
+            type: str
+          port_start:
+            description:
+              - First port to use.
+            type: int
+          port_end:
+            description:
+              - Last port to use.
+            type: int
+          ipv6:
+            description:
+              - Whether IPv6 is translated too.
+            type: bool
+      interfaces:
+        description:
+          - Interfaces of the hypervisor that machines are spread over.
+        type: list
+        elements: dict
+        suboptions:
+          dev:
+            description:
+              - Interface of the hypervisor.
+            type: str
+  ips:
+    description:
+      - Addresses of the hypervisor in the network. One that is not there takes the place of one of its family.
+    type: list
+    elements: dict
+    suboptions:
+      address:
+        description:
+          - Address of the hypervisor in the network, also as V(192.168.100.1/24).
+        type: str
+      prefix:
+        description:
+          - Length of the network's part of the address.
+        type: int
+      netmask:
+        description:
+          - The same as a netmask.
+        type: str
+      family:
+        description:
+          - Follows from the address.
+        type: str
+        choices:
+          - ipv4
+          - ipv6
+      local_ptr:
+        description:
+          - Whether the network's DNS server answers for addresses of this subnet alone.
+        type: bool
+      tftp_root:
+        description:
+          - Directory of the hypervisor to serve by TFTP.
+        type: str
+      dhcp:
+        description:
+          - The DHCP server for this address.
+        type: dict
+        suboptions:
+          bootp_file:
+            description:
+              - File that machines boot from over the network.
+            type: str
+          bootp_server:
+            description:
+              - Server of that file, by default the network's own address.
+            type: str
+          ranges:
+            description:
+              - Addresses that the DHCP server hands out.
+            type: list
+            elements: dict
+            suboptions:
+              start:
+                description:
+                  - First address.
+                type: str
+              end:
+                description:
+                  - Last address.
+                type: str
+              lease_expiry:
+                description:
+                  - How long a lease lasts, in O(ips[].dhcp.ranges[].lease_unit); V(0) is for ever.
+                type: int
+              lease_unit:
+                description:
+                  - Unit of the lease's time; libvirt's default is V(minutes).
+                type: str
+                choices:
+                  - seconds
+                  - minutes
+                  - hours
+          hosts:
+            description:
+              - Addresses that are kept for machines.
+            type: list
+            elements: dict
+            suboptions:
+              mac:
+                description:
+                  - MAC address of the machine.
+                type: str
+              id:
+                description:
+                  - DHCP unique identifier of the machine, in IPv6.
+                type: str
+              name:
+                description:
+                  - Name that the machine is told, and that the network's DNS server knows.
+                type: str
+              ip:
+                description:
+                  - Address that the machine gets.
+                type: str
+              lease_expiry:
+                description:
+                  - How long a lease lasts, in O(ips[].dhcp.ranges[].lease_unit); V(0) is for ever.
+                type: int
+              lease_unit:
+                description:
+                  - Unit of the lease's time; libvirt's default is V(minutes).
+                type: str
+                choices:
+                  - seconds
+                  - minutes
+                  - hours
+  dns:
+    description:
+      - The network's DNS server.
+    type: dict
+    suboptions:
+      enable:
+        description:
+          - Whether the network has a DNS server.
+        type: bool
+      forward_plain_names:
+        description:
+          - Whether names without a dot are asked elsewhere.
+        type: bool
+      forwarders:
+        description:
+          - Where to ask for names.
+        type: list
+        elements: dict
+        suboptions:
+          domain:
+            description:
+              - Domain whose names are asked there; without it, all.
+            type: str
+          addr:
+            description:
+              - Address of the DNS server to ask; without it, the hypervisor's own way.
+            type: str
+      txt:
+        description:
+          - TXT records.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - Name of the record.
+            type: str
+          value:
+            description:
+              - Its text.
+            type: str
+      srv:
+        description:
+          - SRV records.
+        type: list
+        elements: dict
+        suboptions:
+          service:
+            description:
+              - Name of the service.
+            type: str
+          protocol:
+            description:
+              - V(tcp) or V(udp).
+            type: str
+          domain:
+            description:
+              - Domain that the service is of.
+            type: str
+          target:
+            description:
+              - Host that has it.
+            type: str
+          port:
+            description:
+              - Its port.
+            type: int
+          priority:
+            description:
+              - Priority of the record.
+            type: int
+          weight:
+            description:
+              - Weight among those of a priority.
+            type: int
+      hosts:
+        description:
+          - Names that the server knows itself.
+        type: list
+        elements: dict
+        suboptions:
+          ip:
+            description:
+              - Address.
+            type: str
+          hostnames:
+            description:
+              - Names of the address.
+            type: list
+            elements: str
+  routes:
+    description:
+      - Static routes of the hypervisor into the network.
+    type: list
+    elements: dict
+    suboptions:
+      address:
+        description:
+          - Network that is routed, also as V(10.1.0.0/16).
+        type: str
+      prefix:
+        description:
+          - Length of the network's part of the address.
+        type: int
+      netmask:
+        description:
+          - The same as a netmask.
+        type: str
+      family:
+        description:
+          - Follows from the address.
+        type: str
+        choices:
+          - ipv4
+          - ipv6
+      gateway:
+        description:
+          - Address in this network that it is routed to.
+        type: str
+      metric:
+        description:
+          - Metric of the route.
+        type: int
+  portgroups:
+    description:
+      - Kinds of ports that machines may ask for.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the group.
+        type: str
+      default:
+        description:
+          - Whether machines that name no group are in this one.
+        type: bool
+      trust_guest_rx_filters:
+        description:
+          - Whether the hypervisor follows changes that a machine makes to its MAC addresses.
+        type: bool
+      vlan:
+        description:
+          - VLANs of the machines, where the bridge can have them (Open vSwitch, SR-IOV).
+        type: dict
+        suboptions:
+          trunk:
+            description:
+              - Whether frames come and go with their tags.
+            type: bool
+          tags:
+            description:
+              - The VLANs.
+            type: list
+            elements: dict
+            suboptions:
+              id:
+                description:
+                  - Number of the VLAN.
+                type: int
+              native_mode:
+                description:
+                  - How frames without a tag belong to it.
+                type: str
+                choices:
+                  - tagged
+                  - untagged
+      bandwidth:
+        description:
+          - Limits of what goes through.
+        type: dict
+        suboptions:
+          inbound:
+            description:
+              - Into the network.
+            type: dict
+            suboptions:
+              average:
+                description:
+                  - Bandwidth in KiB/s.
+                type: int
+              peak:
+                description:
+                  - Bandwidth in KiB/s of bursts.
+                type: int
+              burst:
+                description:
+                  - KiB that may go at the peak.
+                type: int
+              floor:
+                description:
+                  - Bandwidth in KiB/s that is guaranteed.
+                type: int
+          outbound:
+            description:
+              - From the network.
+            type: dict
+            suboptions:
+              average:
+                description:
+                  - Bandwidth in KiB/s.
+                type: int
+              peak:
+                description:
+                  - Bandwidth in KiB/s of bursts.
+                type: int
+              burst:
+                description:
+                  - KiB that may go at the peak.
+                type: int
+      virtualport:
+        description:
+          - How the switch is told of the machines' ports.
+        type: dict
+        suboptions:
+          type:
+            description:
+              - Kind of switch, for example V(openvswitch).
+            type: str
+          profile_id:
+            description:
+              - Profile of the port there.
+            type: str
+  vlan:
+    description:
+      - VLANs of the machines, where the bridge can have them (Open vSwitch, SR-IOV).
+    type: dict
+    suboptions:
+      trunk:
+        description:
+          - Whether frames come and go with their tags.
+        type: bool
+      tags:
+        description:
+          - The VLANs.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description:
+              - Number of the VLAN.
+            type: int
+          native_mode:
+            description:
+              - How frames without a tag belong to it.
+            type: str
+            choices:
+              - tagged
+              - untagged
+  bandwidth:
+    description:
+      - Limits of what goes through.
+    type: dict
+    suboptions:
+      inbound:
+        description:
+          - Into the network.
+        type: dict
+        suboptions:
+          average:
+            description:
+              - Bandwidth in KiB/s.
+            type: int
+          peak:
+            description:
+              - Bandwidth in KiB/s of bursts.
+            type: int
+          burst:
+            description:
+              - KiB that may go at the peak.
+            type: int
+          floor:
+            description:
+              - Bandwidth in KiB/s that is guaranteed.
+            type: int
+      outbound:
+        description:
+          - From the network.
+        type: dict
+        suboptions:
+          average:
+            description:
+              - Bandwidth in KiB/s.
+            type: int
+          peak:
+            description:
+              - Bandwidth in KiB/s of bursts.
+            type: int
+          burst:
+            description:
+              - KiB that may go at the peak.
+            type: int
+  virtualport:
+    description:
+      - How the switch is told of the machines' ports.
+    type: dict
+    suboptions:
+      type:
+        description:
+          - Kind of switch, for example V(openvswitch).
+        type: str
+      profile_id:
+        description:
+          - Profile of the port there.
+        type: str
+  xml:
+    description:
+      - The whole definition as libvirt's network XML.
+    type: str
+  autostart:
+    description:
+      - Whether it starts with its hypervisor. By default it is left as it is.
+    type: bool
+  entries_mode:
+    description:
+      - 'What lists in the definition mean: V(add) that these entries are there, V(set) that no others are, V(remove)
+        that these are not; of an entry that has lists within, those that it names.'
+    type: str
+    default: add
+    choices:
+      - add
+      - set
+      - remove
+  apply:
+    description:
+      - 'How an active network is changed: V(live) what can be at once and the rest for its next start, V(config) all
+        for its next start, V(restart) all at once, if need be by a restart, which cuts machines off.'
+    type: str
+    default: live
+    choices:
+      - live
+      - config
+      - restart
+  force:
+    description:
+      - Stop or remove the network though machines are connected to it.
+    type: bool
+    default: false
+"""
+
     VM_SCREENSHOT = r"""
 options:
   name:
