@@ -1127,6 +1127,9 @@ options:
       - shutdown
       - destroyed
       - paused
+      - saved
+      - restarted
+      - reset
   type:
     description:
       - Hypervisor type, for example V(kvm), V(qemu), V(test). By default the best that the host has.
@@ -2684,9 +2687,58 @@ options:
     type: str
   force:
     description:
-      - Turn off what runs and drop saved memory and snapshots, where absent asks for it.
+      - Turn off what runs and drop saved memory and snapshots, where absent asks for it; open drives that the guest system
+        has locked.
     type: bool
     default: false
+  apply:
+    description:
+      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start; V(config) in the
+        configuration alone; V(restart) at once, and by shutting it down and starting it where that is needed.'
+    type: str
+    default: live
+    choices:
+      - live
+      - config
+      - restart
+  autostart:
+    description:
+      - Whether the machine starts with its hypervisor.
+    type: bool
+  disks_remove_unmanaged:
+    description:
+      - Take out the disks and media that the definition does not name. Their volumes stay.
+    type: bool
+    default: false
+  networks_remove_unmanaged:
+    description:
+      - Take out the network interfaces that the definition does not name.
+    type: bool
+    default: false
+  remove_volumes:
+    description:
+      - 'Which volumes go too: none, those that were made for this machine, or all of its disks. Media, shared, read-only
+        and backing files stay, and so does what another machine uses.'
+    type: str
+    default: none
+    choices:
+      - none
+      - owned
+      - all
+  keep_nvram:
+    description:
+      - Keep the firmware's variables of a machine that is removed.
+    type: bool
+    default: false
+  keep_tpm:
+    description:
+      - Keep the TPM's state of a machine that is removed.
+    type: bool
+    default: false
+  force_after:
+    description:
+      - Turn the machine off hard when it has not shut down after so many seconds. By default never.
+    type: int
   wait:
     description:
       - Return only when it has happened.
@@ -2697,6 +2749,17 @@ options:
       - Seconds to wait at most.
     type: int
     default: 120
+  wait_for_ip:
+    description:
+      - Return only when the running machine has an address by this source, V(yes) is any. The result has it.
+    type: str
+    default: 'no'
+    choices:
+      - 'no'
+      - 'yes'
+      - lease
+      - agent
+      - arp
 """
 
     VM_IMPORT = r"""

@@ -12,60 +12,95 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import typing as t
 
-from . import definition, disks, given, storage, xmltree
+from . import belongings, definition, disks, given, storage, xmltree
+from .blocks import Block, gib
 from .connection import doing, libvirt
-from .definition import Definition
+from .definition import Definition, Difference
 from .elements import Change
-from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
-from .lifecycle import ACTIVE, LEADS_TO, REACHED, VERBS
-from .machine import Machine, canonical_uuid
+from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
+from .lifecycle import ACTIVE, ENDING, LEADS_TO, REACHED, RESTART, RUNNING, SAVED, VERBS, needs_configuration
+from .live import REFUSALS, Later, Live, Operation
+from .machine import WAIT_TIMEOUT, Machine, canonical_uuid
 from .plan import Plan
+from .storage import GIB
 
 if t.TYPE_CHECKING:
     from .host import Host
 
+Apply = t.Literal["live", "config", "restart"]
+WaitForIp = t.Literal["no", "yes", "lease", "agent", "arp"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Removal:
+    """What becomes of a machine's belongings when it is removed."""
+
+    remove_volumes: str = "none"
+    keep_nvram: bool = False
+    keep_tpm: bool = False
+
 
 @dataclasses.dataclass(frozen=True)
 class Desired:
-    """What a task asks of one machine."""
+    """What a task asks of one machine.
+
+    ``gone`` are devices that are not to be there, by their list's key; of the lists in ``complete`` no others than the
+    definition's are to be there. ``existing``: whether the task is about a machine that is there
+    and makes none.
+    """
 
     name: str | None
     uuid: str | None
-    state: str
-    definition: Definition
-    xml: str | None
-    force: bool
-    wait: bool
-    wait_timeout: int
+    state: str = "present"
+    definition: Definition = definition.NOTHING
+    xml: str | None = None
+    force: bool = False
+    apply: str = "live"
+    autostart: bool | None = None
+    force_after: int | None = None
+    removal: Removal = Removal()
+    gone: t.Mapping[str, t.Sequence[t.Mapping[str, t.Any]]] = dataclasses.field(default_factory=dict)
+    complete: frozenset[str] = frozenset()
+    existing: bool = False
+    shrink: bool = False
+    wait: bool = True
+    wait_timeout: int = WAIT_TIMEOUT
+    wait_for_ip: str = "no"
 
 
 def converge(hypervisor: Host, desired: Desired, *, check: bool) -> dict[str, t.Any]:
-    """``changed, msg, changes, diff, restart_required, restart_reasons, vm``; an error has what was changed before."""
-    work = _Convergence(hypervisor, desired)
+    """``changed, msg, changes, diff, restart_required, restart_reasons, volumes_kept, vm``; an error has what was
+    changed before it."""
+    work = _Convergence(hypervisor, desired, check=check)
     work.make()
     if not check:
         work.plan.run()
     try:
-        return work.result(check=check)
+        return work.result()
     except ArchipelError as error:
         error.changes = [change.as_data() for change in work.plan.done]
         raise
 
 
 class _Convergence:
-    def __init__(self, hypervisor: Host, desired: Desired) -> None:
+    def __init__(self, hypervisor: Host, desired: Desired, *, check: bool) -> None:
         self.hypervisor = hypervisor
         self.handle = hypervisor.connection.handle
         self.desired = desired
+        self.check = check
         self.plan = Plan()
-        self.restart_reasons: list[str] = []
+        self.later: list[Later] = []
+        self.kept: list[dict[str, str]] = []
+        self.final_state = "absent"
         self.given = xmltree.parse(desired.xml, "domain") if desired.xml is not None else None
         self.uuid = canonical_uuid(desired.uuid) if desired.uuid else None
         self.name, self.uuid = self._identity()
         self.machine = hypervisor.find(name=self.name, uuid=self.uuid)
-        self.old_state = self.machine.status[0] if self.machine else "absent"
+        self.missing = self.machine is None
+        self.old_state = self._state()
 
     def _identity(self) -> tuple[str | None, str | None]:
         name, uuid = self.desired.name, self.uuid
@@ -84,6 +119,17 @@ class _Convergence:
                 )
         return name or written_name, uuid or written_uuid
 
+    def _state(self) -> str:
+        """As libvirt tells it, or SAVED, or absent."""
+        if self.machine is None:
+            return "absent"
+        state = self.machine.status[0]
+        return SAVED if state == "shutoff" and self.machine.saved else state
+
+    @property
+    def _who(self) -> str:
+        return str(self.name or (self.machine.name if self.machine else self.uuid))
+
     # -- the plan
 
     def make(self) -> None:
@@ -92,11 +138,18 @@ class _Convergence:
             return
         if self.given is not None:
             self._plan_given()
-        elif self.machine is None:
+        elif self.machine is not None:
+            if self.desired.definition or self.desired.gone or self.desired.complete:
+                self._plan_changes(self.machine)
+        elif self._can_be_made():
             self._plan_new()
-        elif self.desired.definition:
-            self._plan_changes()
-        self._plan_state()
+        else:
+            self._plan_nobody()
+        self._plan_autostart()
+        self._plan_state(self._plan_restart())
+        self._plan_address()
+
+    # -- of what goes
 
     def _plan_removal(self) -> None:
         machine = self.machine
@@ -104,16 +157,16 @@ class _Convergence:
             return
         with doing(f"Look at {machine.name}"):
             persistent = machine.domain.isPersistent()
-            saved = machine.domain.hasManagedSaveImage() if persistent else 0
             snapshots = machine.domain.snapshotNum()
         if not self.desired.force:
             for there, text in (
                 (self.old_state in ACTIVE, f"is {self.old_state}; shut it down first"),
-                (saved, "has saved memory (managed save); start it, or discard that"),
+                (self.old_state == SAVED, "has saved memory (managed save); start it, or discard that"),
                 (snapshots, f"has {snapshots} snapshots; delete them first"),
             ):
                 if there:
                     raise Conflict(f"{machine.name} {text}, or use force: true.")
+        documents = [machine.document(inactive=True), machine.document()]
         state = self.old_state
         if state in ACTIVE or state == "crashed":
             off = "shutoff" if persistent else "absent"
@@ -123,18 +176,35 @@ class _Convergence:
             state = off
         if persistent:
             self.plan.add([Change("state", state, "absent")], lambda: self._undefine(machine))
+        self._plan_volumes(machine, documents)
+
+    def _plan_volumes(self, machine: Machine, documents: list[t.Any], disks: t.Sequence[t.Any] = ()) -> None:
+        which = self.desired.removal.remove_volumes
+        if which == "none":
+            return
+        going, self.kept = belongings.judge(self.hypervisor, machine.uuid, documents, which, disks)
+        for volume in going:
+            self.plan.add([volume.removal], volume.remove)
+            if self.desired.state != "absent":
+                self.plan.add([], functools.partial(machine.own, volume.pool, volume.name, owned=False))
 
     def _undefine(self, machine: Machine) -> None:
         node = machine.document(inactive=True)
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        # Drivers without firmware variables or checkpoints refuse the flags for them.
-        if xmltree.read(node, "os/nvram") is not None:
-            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        # Drivers without firmware variables, TPM or checkpoints refuse the flags for them.
+        for path, what, keep in (
+            ("os/nvram", "NVRAM", self.desired.removal.keep_nvram),
+            ("devices/tpm/backend?", "TPM", self.desired.removal.keep_tpm),
+        ):
+            if xmltree.read(node, path) is not None:
+                flags |= getattr(libvirt, f"VIR_DOMAIN_UNDEFINE_{'KEEP_' if keep else ''}{what}", 0)
         with contextlib.suppress(libvirt.libvirtError):
             if machine.domain.listAllCheckpoints():
                 flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
         with doing(f"Undefine {machine.name}"):
             machine.domain.undefineFlags(flags)
+
+    # -- of a definition given whole
 
     def _plan_given(self) -> None:
         name = self.name or (self.machine and self.machine.name)
@@ -152,64 +222,211 @@ class _Convergence:
             with doing(f"Look at {name}"):
                 if not t.cast(Machine, self.machine).domain.isPersistent():
                     changes.append(Change("persistent", False, True))
-        self._plan_define(node, changes)
+        if self._keeps_running:
+            self.later += [Later(c, "a whole definition is read when the machine starts") for c in changes]
+        if changes:
+            self.plan.add(changes, lambda: self._define(node))
+
+    # -- of a machine that is not there yet
+
+    def _can_be_made(self) -> bool:
+        return "memory" in self.desired.definition.values and not self.desired.existing
+
+    def _plan_nobody(self) -> None:
+        """In check mode another task may make the machine before this one runs; then this is what is left to do."""
+        desired = self.desired
+        if not self.check:
+            who = self.name or self.uuid
+            if desired.existing:
+                raise NotFound(f"There is no machine {who!r} on {self.hypervisor.name}; make it first (module vm).")
+            if not desired.definition:
+                raise NotFound(
+                    f"There is no machine {who!r} on {self.hypervisor.name}, and nothing says what it is to be made of"
+                    " (memory, disks … or xml)."
+                )
+            if not self.name:
+                raise InvalidDefinition("A new machine needs a name.")
+            raise InvalidDefinition(f"{self.name} is new and needs memory, in MiB.")
+        values = desired.definition.values
+        changes = [Change(key, None, value) for key, value in values.items() if key not in definition.LISTS]
+        for key in definition.LISTS:
+            for i, item in enumerate(values.get(key, ())):
+                label = next((item[k] for k in ("target", "vol", "path", "mac", "network", "bridge") if item.get(k)), i)
+                changes.append(Change(f"{key}[{label}]", None, dict(item)))
+        if changes:
+            self.plan.add(changes, _nothing)
 
     def _plan_new(self) -> None:
-        wanted = self.desired.definition
-        if not wanted:
-            who = self.name or self.uuid
-            raise NotFound(
-                f"There is no machine {who!r} on {self.hypervisor.name}, and nothing says what it is to be made of"
-                " (memory, disks … or xml)."
-            )
+        values = self.desired.definition.values
         if not self.name:
             raise InvalidDefinition("A new machine needs a name.")
-        if "memory" not in wanted.values:
-            raise InvalidDefinition(f"{self.name} is new and needs memory, in MiB.")
-        values = wanted.values
-        defaults = self.hypervisor.defaults(values.get("type"), values.get("arch"))
-        node = definition.new(
-            self.name, self.uuid, {**defaults, **{k: values[k] for k in ("type", "arch", "machine") if k in values}}
-        )
+        defaults: dict[str, t.Any] = self.hypervisor.defaults(values.get("type"), values.get("arch"))
+        defaults.update({key: values[key] for key in ("type", "arch", "machine") if key in values})
+        offers = self.hypervisor.domain_capabilities(defaults["type"], defaults["arch"], defaults.get("machine"))
+        node = definition.new(self.name, self.uuid, defaults, values, offers)
+        self._refuse_missing(values, node)
         resolved = self._resolve(values, node)
         changes = [Change("state", "absent", "shutoff")]
         changes += [Change(key, None, value) for key, value in values.items()]
         definition.apply(node, resolved)
         definition.METADATA.write(node, values.get("metadata", {}))
-        self._plan_define(node, changes)
+        self.plan.add(changes, lambda: self._define(node))
 
-    def _plan_changes(self) -> None:
-        machine = t.cast(Machine, self.machine)
+    # -- of a machine that is there
+
+    @property
+    def _keeps_running(self) -> bool:
+        """Whether what runs now runs on after the task, so that it has to change itself."""
+        return self.old_state in (*ACTIVE, SAVED) and self.desired.state not in ENDING
+
+    def _plan_changes(self, machine: Machine) -> None:
         with doing(f"Look at {machine.name}"):
-            if not machine.domain.isPersistent():
-                raise Conflict(f"{machine.name} is transient: it has no configuration that could be changed.")
-        node = machine.document(inactive=True, secure=True)
+            persistent = bool(machine.domain.isPersistent())
+        node = self._document(machine, inactive=persistent)
+        self._refuse_missing(self.desired.definition.values, node)
+        resolved = self._resolve(self.desired.definition.values, node)
+        self._name_interfaces(machine, resolved, node)
+        configured = self._compare(node, resolved) if persistent else []
+        for difference in configured:
+            if difference.key == "disks" and difference.index is not None and difference.fate == "added":
+                # Where it runs it is to have the name that it has in the configuration.
+                resolved["disks"][difference.index]["target"] = difference.label
+        waiting = {change.path: change for difference in configured for change in difference.changes}
+        operations = self._plan_live(machine, resolved, waiting)
+        if not persistent and self.later:
+            raise Conflict(
+                f"{machine.name} is transient: it has no configuration that could be changed, and"
+                f" {self.later[0].change.path} cannot while it runs: {self.later[0].why}."
+            )
+        refused: list[Change] = []
+        for operation in operations:
+            beside = any(change.path in waiting for change in operation.changes)
+            changes = [dataclasses.replace(waiting.pop(c.path, c), scope="live") for c in operation.changes]
+            self.plan.add(changes, functools.partial(self._operate, operation, changes, refused, beside=beside))
+        if configured:
+            left = list(waiting.values())
+            self.plan.add(left, functools.partial(self._configure, machine, resolved))
+        self._plan_metadata(machine, node)
+        removed = [d.node for d in configured if d.key == "disks" and d.fate == "removed"]
+        if removed:
+            self._plan_volumes(machine, [node], removed)
+
+    def _plan_live(
+        self, machine: Machine, resolved: t.Mapping[str, t.Any], waiting: t.Mapping[str, Change]
+    ) -> list[Operation]:
+        """What can be done to the machine as it runs. What cannot is noted, also where it has been in the configuration
+        for long."""
+        if not self._keeps_running:
+            return []
+        if self.old_state == SAVED:
+            self.later += [Later(c, "the machine goes on from its saved memory") for c in waiting.values()]
+            return []
+        node = self._document(machine)
+        live = Live(
+            machine, node, state=self.old_state, timeout=self.desired.wait_timeout, force=self.desired.force
+        )  # fmt: skip
+        for difference in self._compare(node, resolved):
+            difference.changes = [c for c in difference.changes if c.path in waiting or not _settled(c)]
+            if self.desired.apply == "config":
+                self.later += [Later(change, "the configuration alone was to change") for change in difference.changes]
+            elif difference.changes:
+                live.sort(difference)
+        self.later += live.later
+        return live.operations
+
+    def _compare(self, node: t.Any, resolved: t.Mapping[str, t.Any]) -> list[Difference]:
+        return definition.compare(node, resolved, gone=self._gone(node), complete=self.desired.complete)
+
+    def _gone(self, node: t.Any) -> dict[str, list[dict[str, t.Any]]]:
+        """The devices that are to go, each by what tells it from all others."""
+        keys = {"disks": "target", "networks": "mac"}
+        return {
+            key: [
+                {keys[key]: part.read(device)[keys[key]]}
+                for part in [definition.LISTS[key]]
+                for item in items
+                for device in node.findall(part.path)
+                if not part.compare(device, item)
+            ]
+            for key, items in self.desired.gone.items()
+        }
+
+    def _name_interfaces(self, machine: Machine, resolved: dict[str, t.Any], node: t.Any) -> None:
+        """A task about one interface means the one that is connected so, or a new one; it takes none from elsewhere.
+        The address of a new one is made of what it is, so that check mode tells the one that the run gives it."""
+        if not self.desired.existing:
+            return
+        for i, item in enumerate(resolved.get("networks", ())):
+            if "mac" not in item:
+                part = definition.LISTS["networks"]
+                place = {key: item[key] for key in ("type", "network", "bridge", "source") if key in item}
+                there = next((d for d in node.iterfind(part.path) if not part.compare(d, place)), None)
+                mac = None if there is None else xmltree.read(there, "mac/@address")
+                resolved["networks"][i] = {**item, "mac": mac or _address(machine.uuid, place)}
+
+    def _document(self, machine: Machine, *, inactive: bool = False) -> t.Any:
+        node = machine.document(inactive=inactive, secure=True)
         for source in node.iterfind("devices/disk[@type='volume']/source"):
             # libvirt does not read the path here; it is for those who name the disk by it.
             with contextlib.suppress(ArchipelError):
                 path, _kind = storage.find_volume(self.handle, source.get("pool"), source.get("volume"))
                 source.set("file", path)
+        return node
+
+    def _operate(self, operation: Operation, changes: list[Change], refused: list[Change], *, beside: bool) -> None:
+        """Change what runs. What is refused is left to the configuration, and said."""
+        try:
+            operation.run(beside)
+        except REFUSALS as error:
+            self.later += [Later(change, error.message.rstrip(".")) for change in changes]
+            changes[:] = [dataclasses.replace(change, scope="config") for change in changes] if beside else []
+
+    def _configure(self, machine: Machine, resolved: t.Mapping[str, t.Any]) -> None:
+        """Write what the configuration still lacks: some of it came there with what was done live."""
+        node = self._document(machine, inactive=True)
+        if definition.apply(node, resolved, gone=self._gone(node), complete=self.desired.complete):
+            self._define(node)
+
+    def _plan_metadata(self, machine: Machine, node: t.Any) -> None:
         values = self.desired.definition.values
-        self._plan_define(node, definition.apply(node, self._resolve(values, node)))
-        metadata = definition.metadata_changes(node, values)
-        if metadata:
-            live = [dataclasses.replace(c, scope="live") for c in metadata] if self.old_state in ACTIVE else metadata
+        changes = definition.metadata_changes(node, values)
+        if changes:
+            live = [dataclasses.replace(c, scope="live") for c in changes] if self.old_state in ACTIVE else changes
             self.plan.add(live, lambda: machine.set_metadata(values["metadata"]))
 
+    def _refuse_missing(self, values: t.Mapping[str, t.Any], node: t.Any) -> None:
+        """What this host cannot have is refused before anything is done."""
+        if "machine" in values:
+            self.hypervisor.refuse_machine(values["machine"], node)
+        offers = self.hypervisor.offers(node)
+        if offers is not None:
+            definition.refuse_missing(values, offers)
+
+    # -- names of this host in place of names that mean them
+
     def _resolve(self, values: t.Mapping[str, t.Any], node: t.Any) -> dict[str, t.Any]:
-        """Names of this host put in place of names that mean them: volumes' paths, machine types' canonical names.
-        Plans the volumes that are missing."""
+        """Volumes' paths, machine types' canonical names. Plans the volumes that are missing or too small."""
         resolved = dict(values)
         if "machine" in resolved:
             there = xmltree.read(node, "os/type/@machine") if self.machine else None
             types = self.hypervisor.machine_types(node)
             resolved["machine"] = definition.machine_type(resolved["machine"], there, types)
-        resolved["disks"] = [self._resolve_disk(disk, i) for i, disk in enumerate(values.get("disks", ()))]
+        if "networks" in values:
+            resolved["networks"] = list(values["networks"])
+        if "disks" in values:
+            resolved["disks"] = [self._resolve_disk(disk, i, node) for i, disk in enumerate(values["disks"])]
         return resolved
 
-    def _resolve_disk(self, disk: dict[str, t.Any], index: int) -> dict[str, t.Any]:
-        if "pool" not in disk:
-            return disk
+    def _resolve_disk(self, disk: dict[str, t.Any], index: int, node: t.Any) -> dict[str, t.Any]:
+        there = disks.DISK.pair(node.findall("devices/disk"), [disk])[0] if "target" in disk or "path" in disk else None
+        if "pool" not in disk or (there is not None and "vol" not in disk):
+            # A pool alone says where a new volume is to be made; a disk that is there has its own.
+            disk = {key: value for key, value in disk.items() if key != "pool"}
+            if "size" in disk:
+                if there is None:
+                    raise InvalidDefinition(f"disks[{index}]: size needs the pool in which the volume is to be made.")
+                self._plan_growth(xmltree.read(there, "target/@dev"), disks.PATH.read(there), disk["size"])
+            return dict(disk)
         pool = disk["pool"]
         volume = disk.get("vol") or disks.default_volume(
             t.cast(str, self.name or (self.machine and self.machine.name)), index, disk
@@ -221,59 +438,161 @@ class _Convergence:
             )
         if kind is None:
             kind = disk.get("format", "qcow2")
-            made: list[t.Any] = []
-            self.plan.add(
-                [Change(f"volumes[{pool}/{volume}]", None, {"size": disk["size"], "format": kind})],
-                lambda: made.append(storage.create_volume(self.handle, pool, volume, size=disk["size"], format=kind)),
-                lambda: made[0].delete(0),
-            )
+            self._plan_volume(pool, volume, disk["size"], kind, node)
+        elif "size" in disk:
+            attached = next((d for d in node.iterfind("devices/disk") if disks.PATH.read(d) == path), None)
+            target = None if attached is None else xmltree.read(attached, "target/@dev")
+            self._plan_growth(target, path, disk["size"])
         return {**disk, "path": path, disks.FOUND: kind}
 
-    def _plan_define(self, node: t.Any, changes: list[Change]) -> None:
-        if not changes:
+    def _plan_volume(self, pool: str, name: str, size: int, kind: str, node: t.Any) -> None:
+        machine, made = self.machine, []
+        if machine is None:
+            belongings.note(node, pool, name)
+
+        def make() -> None:
+            made.append(storage.create_volume(self.handle, pool, name, size=size, format=kind))
+            if machine is not None:
+                machine.own(pool, name)
+
+        def unmake() -> None:
+            made[0].delete(0)
+            if machine is not None:
+                machine.own(pool, name, owned=False)
+
+        self.plan.add([Change(f"volumes[{pool}/{name}]", None, {"size": size, "format": kind})], make, unmake)
+
+    def _plan_growth(self, target: str | None, path: str | None, size: int) -> None:
+        """``target``: of a disk of the machine; without, the volume at ``path`` is nobody's or will be its disk."""
+        block = Block(self.handle, self.machine, target, path, running=self.old_state in ACTIVE)
+        capacity, wanted = block.capacity, size * GIB
+        if wanted == capacity:
             return
-        if self.old_state in ACTIVE:
-            running = self.desired.state in ("present", "running", "paused")
-            self.restart_reasons = [
-                f"{c.path} is changed in the configuration; the machine runs on with the old one."
-                for c in changes
-                if running
-            ]
-        self.plan.add(changes, lambda: self._define(node))
+        label = f"disks[{target}]" if target else f"volumes[{path}]"
+        if wanted < capacity and not self.desired.shrink:
+            raise InvalidDefinition(
+                f"{label}.size: it has {gib(capacity)} GiB, and a disk that is made smaller loses data. Name at least"
+                " its size, or shrink it while the machine is off (module vm_disk, force: true)."
+            )
+        change = Change(f"{label}.size", gib(capacity), size, "live" if block.busy else "config")
+        block.refuse(shrink=wanted < capacity)
+        self.plan.add([change], lambda: block.resize(wanted))
+
+    # -- what comes after
 
     def _define(self, node: t.Any) -> None:
         with doing(f"Define {xmltree.read(node, 'name')}"):
             self.machine = Machine(self.hypervisor, self.handle.defineXML(xmltree.serialise(node)))
 
-    def _plan_state(self) -> None:
-        begin = "shutoff" if self.machine is None else self.old_state
-        verbs = VERBS[self.desired.state].get(begin, ())
-        wanted = REACHED.get(self.desired.state)
-        if wanted and not verbs and begin not in (wanted, "blocked" if wanted == "running" else wanted):
-            raise Conflict(f"{self.name} is {begin}; it cannot become {wanted} from there.")
-        for verb in verbs:
-            change = Change("state", begin, LEADS_TO[verb], "live")
-            self.plan.add([change], functools.partial(self._run_verb, verb))
-            begin = LEADS_TO[verb]
+    def _plan_autostart(self) -> None:
+        wanted = self.desired.autostart
+        if wanted is None:
+            return
+        old = False
+        if self.machine is not None:
+            with doing(f"Look at {self.machine.name}"):
+                old = bool(self.machine.domain.autostart())
+        if wanted != old:
+            self.plan.add([Change("autostart", old, wanted)], lambda: self._set_autostart(wanted))
 
-    def _run_verb(self, verb: str) -> None:
-        getattr(self.machine, verb)(wait=self.desired.wait, wait_timeout=self.desired.wait_timeout)
+    def _set_autostart(self, wanted: bool) -> None:
+        with doing(f"Set autostart of {self._who}"):
+            t.cast(Machine, self.machine).domain.setAutostart(int(wanted))
 
-    def result(self, *, check: bool) -> dict[str, t.Any]:
-        who = self.name or (self.machine.name if self.machine else self.uuid)
+    def _plan_restart(self) -> str:
+        """With apply: restart, that what waits for a start gets one. The state that the machine is in then."""
+        begin = "shutoff" if self.missing else self.old_state
+        if self.desired.apply != "restart" or not self._keeps_running:
+            return begin
+        needed = bool(self.later)
+        verbs = RESTART.get(begin, ())
+        changes = self._changes_of(begin, verbs) if needed else []
+
+        def run() -> None:
+            # What is refused while it is done may need one that could not be foreseen.
+            if self.later:
+                changes[:] = self._changes_of(begin, verbs)
+                for verb in verbs:
+                    self._run_verb(verb, wait=True)
+                self.later.clear()
+
+        self.plan.add(changes, run)
+        if needed and self.check:
+            self.later.clear()
+        return LEADS_TO[verbs[-1]] if needed and verbs else begin
+
+    @staticmethod
+    def _changes_of(begin: str, verbs: t.Iterable[str]) -> list[Change]:
+        states = [begin, *(LEADS_TO[verb] for verb in verbs)]
+        return [Change("state", old, new, "live") for old, new in zip(states, states[1:])]
+
+    def _plan_state(self, begin: str) -> None:
+        asked = self.desired.state
+        verbs = VERBS[asked].get(begin, ())
+        wanted = REACHED.get(asked)
+        there = {wanted, "blocked"} if wanted == "running" else {wanted, SAVED} if wanted == "shutoff" else {wanted}
+        if wanted and not verbs and begin not in there:
+            raise Conflict(f"{self._who} is {begin}; it cannot become {wanted} from there.")
+        if self.machine is not None and needs_configuration(verbs) and not self.machine.condition.persistent:
+            raise Conflict(f"{self._who} is transient and gone when it is off; it cannot become {asked}.")
+        for verb, change in zip(verbs, self._changes_of(begin, verbs)):
+            # What comes next needs that it has happened.
+            wait = self.desired.wait or verb != verbs[-1]
+            self.plan.add([change], functools.partial(self._run_verb, verb, wait=wait))
+        self.final_state = LEADS_TO[verbs[-1]] if verbs else begin
+
+    def _run_verb(self, verb: str, *, wait: bool) -> None:
+        more = {"force_after": self.desired.force_after} if verb == "shutdown" and wait else {}
+        getattr(self.machine, verb)(wait=wait, wait_timeout=self.desired.wait_timeout, **more)
+
+    def _plan_address(self) -> None:
+        source = self.desired.wait_for_ip
+        if source == "no":
+            return
+        if self.final_state not in RUNNING:
+            raise InvalidArgument(
+                f"wait_for_ip: {self._who} is to be {self.final_state}, and has no address then; use state: running."
+            )
+        source, timeout = "any" if source == "yes" else source, self.desired.wait_timeout
+        self.plan.add([], lambda: t.cast(Machine, self.machine).await_address(source, timeout))
+
+    # -- the result
+
+    def result(self) -> dict[str, t.Any]:
+        result = self.plan.result(self._who, check=self.check)
+        if self.missing and self.check and result["changed"] and not self._can_be_made() and self.given is None:
+            result["msg"] = f"{self._who} is not there yet. {result['msg']}"
+        reasons = [f"{change.path} waits for the next start: {why}." for change, why in self.later]
         return {
-            **self.plan.result(str(who), check=check),
-            "restart_required": bool(self.restart_reasons),
-            "restart_reasons": self.restart_reasons,
+            **result,
+            "restart_required": bool(reasons),
+            "restart_reasons": reasons,
+            "volumes_kept": self.kept,
             "vm": self._vm(),
         }
 
     def _vm(self) -> dict[str, t.Any]:
+        source = {"no": "none", "yes": "any"}.get(self.desired.wait_for_ip, self.desired.wait_for_ip)
         if self.machine is not None:
             with contextlib.suppress(NotFound):
-                return self.machine.describe()
+                return self.machine.describe(addresses=source)
         return {
             "name": self.name or (self.machine and self.machine.name),
             "uuid": self.uuid or (self.machine and self.machine.uuid),
             "state": "absent",
         }
+
+
+def _settled(change: Change) -> bool:
+    """Whether libvirt has put something of its own in the place of what was asked, when the machine started."""
+    return change.path == "cpu.mode" and (change.old, change.new) == ("custom", "host-model")
+
+
+def _address(uuid: str, place: t.Mapping[str, str]) -> str:
+    """A MAC address of QEMU's range."""
+    digest = hashlib.sha256(repr((uuid, sorted(place.items()))).encode()).hexdigest()
+    return "52:54:00:" + ":".join(digest[i : i + 2] for i in (0, 2, 4))
+
+
+def _nothing() -> None:
+    """What only check mode can plan."""

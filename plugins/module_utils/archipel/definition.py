@@ -160,6 +160,7 @@ class Definition:
 
 
 _VERSION: t.Final = re.compile(r"-(rhel)?\d[\w.]*$")  # pc-q35-7.2, pc-q35-rhel9.2.0
+_PORTS: t.Final = 8  # to plug devices into while the machine runs; libvirt leaves one
 NOTHING: t.Final = Definition({})
 
 
@@ -191,6 +192,9 @@ def new(
         xmltree.write(node, "devices/console/@type", "pty")
     if osinfo.virtual(node):
         apply(node, _usual(node, wanted, offers))
+        if "q35" in (defaults.get("machine") or ""):
+            devices = xmltree.write(node, "devices?", "")
+            devices.extend(xmltree.element("controller", type="pci", model="pcie-root-port") for _port in range(_PORTS))
     return node
 
 

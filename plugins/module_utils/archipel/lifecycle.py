@@ -16,15 +16,18 @@ ACTIVE: t.Final = frozenset(("running", "blocked", "paused", "shutdown", "pmsusp
 RUNNING: t.Final = frozenset(("running", "blocked"))
 
 # What a task asks for
-Asked = t.Literal["present", "absent", "running", "shutdown", "destroyed", "paused"]
+Asked = t.Literal["present", "absent", "running", "shutdown", "destroyed", "paused", "saved", "restarted", "reset"]
 
-# The state that a task asks for → the state told → the verbs of Machine that lead there. A state that is not listed
-# is where it is to be. A paused machine cannot hear a request to shut down, so it runs on first; one that is shutting
-# down or has crashed is still active, and cannot be started before it is off.
+# Shut off with its memory kept (managed save). To libvirt that is no state of its own.
+SAVED: t.Final = "saved"
+
+# The state that a task asks for → the state told, or SAVED → the verbs of Machine that lead there. A state that is not
+# listed is where it is to be. A paused machine cannot hear a request to shut down, so it runs on first; one that is
+# shutting down or has crashed is still active, and cannot be started before it is off.
 VERBS: t.Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "present": {},
     "running": {
-        **dict.fromkeys(("shutoff", "paused", "pmsuspended"), ("start",)),
+        **dict.fromkeys(("shutoff", SAVED, "paused", "pmsuspended"), ("start",)),
         "shutdown": ("shutdown", "start"),
         "crashed": ("destroy", "start"),
     },
@@ -34,13 +37,45 @@ VERBS: t.Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "crashed": ("destroy",),
     },
     "destroyed": dict.fromkeys((*sorted(ACTIVE), "crashed"), ("destroy",)),
-    "paused": {**dict.fromkeys(("running", "blocked"), ("pause",)), "shutoff": ("start_paused",)},
+    "paused": {
+        **dict.fromkeys(("running", "blocked"), ("pause",)),
+        **dict.fromkeys(("shutoff", SAVED), ("start_paused",)),
+    },
+    "saved": dict.fromkeys(("running", "blocked", "paused"), ("save",)),
+    "restarted": {
+        **dict.fromkeys(("running", "blocked", "shutdown"), ("shutdown", "start")),
+        **dict.fromkeys(("paused", "pmsuspended", SAVED), ("start", "shutdown", "start")),
+        "shutoff": ("start",),
+        "crashed": ("destroy", "start"),
+    },
+    "reset": {
+        **dict.fromkeys(("running", "blocked"), ("reset",)),
+        **dict.fromkeys(("paused", "pmsuspended"), ("start", "reset")),
+        **dict.fromkeys(("shutoff", SAVED), ("start",)),
+        "crashed": ("destroy", "start"),
+    },
+}
+
+# From a state told, how a machine comes to run with its new configuration and as it ran before.
+RESTART: t.Final[dict[str, tuple[str, ...]]] = {
+    **VERBS["restarted"],
+    "paused": ("start", "shutdown", "start_paused"),
+    "shutoff": (),
 }
 
 # The state told that a verb leads to, and that a state asked for is.
 LEADS_TO: t.Final = {"start": "running", "start_paused": "paused", "pause": "paused", "resume": "running",
-                     "shutdown": "shutoff", "destroy": "shutoff"}  # fmt: skip
-REACHED: t.Final = {"running": "running", "shutdown": "shutoff", "destroyed": "shutoff", "paused": "paused"}
+                     "shutdown": "shutoff", "destroy": "shutoff", "save": SAVED, "reset": "running"}  # fmt: skip
+REACHED: t.Final = {"running": "running", "shutdown": "shutoff", "destroyed": "shutoff", "paused": "paused",
+                    "saved": SAVED, "restarted": "running", "reset": "running"}  # fmt: skip
+
+# States asked for that the process of a running machine does not survive: what it was started with is gone then.
+ENDING: t.Final = frozenset(("absent", "shutdown", "destroyed", "restarted"))
+
+
+def needs_configuration(verbs: t.Sequence[str]) -> bool:
+    """Whether a machine has to be remembered while it is off to go that way."""
+    return "save" in verbs or any(LEADS_TO[verb] == "shutoff" for verb in verbs[:-1])
 
 
 def state_name(state: int) -> str:

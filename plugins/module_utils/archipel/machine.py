@@ -9,7 +9,7 @@ import re
 import typing as t
 import uuid
 
-from . import definition, xmltree
+from . import belongings, definition, xmltree
 from .actions import action
 from .connection import doing, libvirt
 from .elements import Change
@@ -24,7 +24,7 @@ from .errors import (
     Unsupported,
     WaitTimeout,
 )
-from .lifecycle import ACTIVE, RUNNING, reason_name, state_name
+from .lifecycle import ACTIVE, RUNNING, SAVED, reason_name, state_name
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -41,6 +41,9 @@ _SOURCES: t.Final = {"lease": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE",
 
 Wait = t.Annotated[bool, "Return only when it has happened."]
 Timeout = t.Annotated[int, "Seconds to wait at most."]
+ForceAfter = t.Annotated[
+    t.Optional[int], "Turn the machine off hard when it has not shut down after so many seconds. By default never."
+]
 AddressSource = t.Literal["none", "lease", "agent", "arp"]
 
 Result = dict[str, t.Any]
@@ -118,9 +121,11 @@ class Machine:
         }
 
     def addresses(self, source: str) -> list[Result]:
-        """Addresses by DHCP lease, guest agent or ARP. None, where that source has none to tell."""
+        """Addresses by DHCP lease, guest agent or ARP, or ``any``, the first that tells some."""
         if source == "none":
             return []
+        if source == "any":
+            return next(filter(None, map(self.addresses, _SOURCES)), [])
         try:
             with doing(f"Ask for the addresses of {self.name}"):
                 found = self.domain.interfaceAddresses(getattr(libvirt, _SOURCES[source])) or {}
@@ -134,6 +139,20 @@ class Machine:
             for interface in found.values()
             for a in interface.get("addrs") or ()
         ]
+
+    def await_address(self, source: str, timeout: float) -> None:
+        """Return when the machine has an address by that source, ``any`` of them; libvirt has no event for it."""
+
+        def reached() -> bool:
+            if self.status[0] not in RUNNING:
+                raise Conflict(f"{self.name} is {self.status[0]} and gets no address. Start it.")
+            return bool(self.addresses(source))
+
+        with self.hypervisor.connection.watch(self.domain) as watch:
+            watch.until(
+                reached, timeout, every=1,
+                otherwise=f"{self.name} has no address yet, by {'lease, agent or arp' if source == 'any' else source}.",
+            )  # fmt: skip
 
     def set_metadata(self, wanted: t.Mapping[str, t.Any]) -> None:
         """Write title, description and what else of definition.METADATA is wanted, at once and for good."""
@@ -149,6 +168,12 @@ class Machine:
         """Put our element into the metadata, or take it away. The machine does not notice."""
         node = self.document(inactive=True)
         xmltree.write(node, "metadata/archipel:machine?", "" if managed else None)
+        self._write_element(node)
+
+    def own(self, pool: str, volume: str, *, owned: bool = True) -> None:
+        """Note that a volume was made for this machine, or no longer is its own."""
+        node = self.document(inactive=True)
+        belongings.note(node, pool, volume, owned=owned)
         self._write_element(node)
 
     def _write_element(self, node: t.Any) -> None:
@@ -243,9 +268,13 @@ class Machine:
 
     @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop"),
             says=_said(_OFF, "I have shut down.", "I am shutting down.", "I was off already."))  # fmt: skip
-    def shutdown(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+    def shutdown(
+        self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT, force_after: ForceAfter = None
+    ) -> Result:
         """Ask the machine to shut down, by ACPI or its guest agent."""
         old = self.status[0]
+        if force_after is not None and not wait:
+            raise InvalidArgument("force_after: who does not wait cannot find out that the machine has not shut down.")
         if old == "paused":
             raise Conflict(
                 f"{self.name} is paused and cannot hear the request to shut down; resume it first, or destroy it."
@@ -254,9 +283,12 @@ class Machine:
             raise Conflict(f"{self.name} has crashed and cannot hear the request to shut down; destroy it.")
         if old not in ACTIVE:
             return self._unchanged(f"{self.name} is off already.")
+        patience = wait_timeout if force_after is None else force_after
         try:
-            return self._change("shut down", self.domain.shutdown, old, ("shutoff",), wait, wait_timeout)
+            return self._change("shut down", self.domain.shutdown, old, ("shutoff",), wait, patience)
         except WaitTimeout as error:
+            if force_after is not None:
+                return self._change("turn off", self.domain.destroy, old, ("shutoff",), wait, wait_timeout)
             raise WaitTimeout(
                 f"{error.message} It was asked to shut down and may not listen to ACPI; destroy turns it off hard."
             ) from error
@@ -301,6 +333,38 @@ class Machine:
         with doing(f"Reboot {self.name}"):
             self.domain.reboot()
         return {"changed": True, "msg": f"{self.name} was asked to reboot.", "changes": [], "state": old}
+
+    @action(permission="lifecycle", changes=True, phrases=("reset", "hard reset"), says="I begin anew.")
+    def reset(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Press the machine's reset button: it begins anew at once, without shutting down."""
+        del wait, wait_timeout  # it is done when libvirt returns
+        old = self.status[0]
+        if old not in RUNNING:
+            raise Conflict(f"{self.name} is {old}; only a running machine can be reset. Start it instead.")
+        with doing(f"Reset {self.name}"):
+            self.domain.reset()
+        change = Change("state", old, "running", "live")
+        return {"changed": True, "msg": f"{self.name}: reset.", "changes": [change.as_data()], "state": self.status[0]}
+
+    @property
+    def saved(self) -> bool:
+        """Whether it is off and its memory is kept."""
+        with doing(f"Look at {self.name}"):
+            return bool(self.domain.isPersistent() and self.domain.hasManagedSaveImage())
+
+    @action(permission="lifecycle", changes=True, phrases=("save", "hibernate"),
+            says=_said(_OFF, "I have been saved and am off.", "I am being saved.", "I was saved already."))  # fmt: skip
+    def save(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
+        """Keep the machine's memory on the hypervisor and turn it off. It goes on from there when it is started."""
+        old = self.status[0]
+        if old == "shutoff" and self.saved:
+            return self._unchanged(f"{self.name} is saved already.")
+        if old not in (*RUNNING, "paused"):
+            raise Conflict(f"{self.name} is {old}; only a machine that runs or is paused has memory to save.")
+        if not self.condition.persistent:
+            raise Conflict(f"{self.name} is transient; libvirt saves only what has a configuration.")
+        result = self._change("save", self.domain.managedSave, old, ("shutoff",), wait, wait_timeout)
+        return {**result, "changes": [Change("state", old, SAVED, "live").as_data()]}
 
     def _unchanged(self, text: str) -> Result:
         return {"changed": False, "msg": text, "changes": [], "state": self.status[0]}

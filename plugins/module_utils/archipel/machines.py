@@ -9,16 +9,37 @@ import contextlib
 import fnmatch
 import typing as t
 
-from . import migration
+from . import belongings, migration
 from .actions import NO_PROGRESS, OfMachine, Progress, action
 from .connection import doing, libvirt
-from .convergence import Desired, converge
+from .convergence import Apply, Desired, Removal, WaitForIp, converge
 from .definition import NOTHING, Definition
 from .elements import Change
 from .errors import ArchipelError, InvalidArgument, NotFound
 from .host import Check, Host, Name, Uuid
 from .lifecycle import STATES, Asked, reason_name, state_name
-from .machine import WAIT_TIMEOUT, AddressSource, Condition, Machine, Result, Timeout, Wait, canonical_uuid
+from .machine import (
+    WAIT_TIMEOUT,
+    AddressSource,
+    Condition,
+    ForceAfter,
+    Machine,
+    Result,
+    Timeout,
+    Wait,
+    canonical_uuid,
+)
+
+ApplyMode = t.Annotated[
+    Apply,
+    "How a running machine changes: V(live) at once where libvirt can, otherwise at its next start; V(config) in the"
+    " configuration alone; V(restart) at once, and by shutting it down and starting it where that is needed.",
+]
+RemoveVolumes = t.Annotated[
+    belongings.Which,
+    "Which volumes go too: none, those that were made for this machine, or all of its disks. Media, shared, read-only"
+    " and backing files stay, and so does what another machine uses.",
+]
 
 _PATTERN: t.Final = frozenset("*?[")  # what makes a name a pattern
 
@@ -128,14 +149,42 @@ class Machines(Host):
         ] = NOTHING,
         xml: t.Annotated[t.Optional[str], "The whole definition as libvirt's domain XML."] = None,
         force: t.Annotated[
-            bool, "Turn off what runs and drop saved memory and snapshots, where absent asks for it."
+            bool,
+            "Turn off what runs and drop saved memory and snapshots, where absent asks for it; open drives that the"
+            " guest system has locked.",
         ] = False,
+        apply: ApplyMode = "live",
+        autostart: t.Annotated[t.Optional[bool], "Whether the machine starts with its hypervisor."] = None,
+        disks_remove_unmanaged: t.Annotated[
+            bool, "Take out the disks and media that the definition does not name. Their volumes stay."
+        ] = False,
+        networks_remove_unmanaged: t.Annotated[
+            bool, "Take out the network interfaces that the definition does not name."
+        ] = False,
+        remove_volumes: RemoveVolumes = "none",
+        keep_nvram: t.Annotated[bool, "Keep the firmware's variables of a machine that is removed."] = False,
+        keep_tpm: t.Annotated[bool, "Keep the TPM's state of a machine that is removed."] = False,
+        force_after: ForceAfter = None,
         wait: Wait = True,
         wait_timeout: Timeout = WAIT_TIMEOUT,
+        wait_for_ip: t.Annotated[
+            WaitForIp,
+            "Return only when the running machine has an address by this source, V(yes) is any. The result has it.",
+        ] = "no",
         check: Check = False,
     ) -> Result:
         """Bring a machine to a definition and a state."""
-        return converge(self, Desired(name, uuid, state, definition, xml, force, wait, wait_timeout), check=check)
+        desired = Desired(
+            name, uuid, state, definition, xml, force, apply, autostart, force_after,
+            Removal(remove_volumes, keep_nvram, keep_tpm),
+            complete=frozenset(
+                key
+                for key, remove in (("disks", disks_remove_unmanaged), ("networks", networks_remove_unmanaged))
+                if remove
+            ),
+            wait=wait, wait_timeout=wait_timeout, wait_for_ip=wait_for_ip,
+        )  # fmt: skip
+        return converge(self, desired, check=check)
 
     @action(permission="define", changes=True, says="{msg}")
     def vm_import(
