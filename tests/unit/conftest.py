@@ -22,6 +22,10 @@ CORE = ROOT / "plugins/module_utils/archipel"
 CORE_IN_COLLECTION = "ansible_collections.archipel.orchestrator.plugins.module_utils.archipel"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate", action="store_true", help="write tests/data/golden/*.xml again")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     tree = ROOT / ".cache/collections"
     link = tree / "ansible_collections/archipel/orchestrator"

@@ -37,7 +37,8 @@ class Listen(Attribute):
 
 
 def _check(graphics: Values, where: str) -> None:
-    if graphics.get("port", -1) >= 0 and graphics.setdefault("autoport", False):
+    ports = (graphics.get(key, -1) for key in ("port", "tls_port"))
+    if max(ports) >= 0 and graphics.setdefault("autoport", False):
         raise InvalidDefinition(f"{where}: autoport chooses the port itself; leave port out.")
 
 
@@ -46,7 +47,7 @@ def _new(wanted: t.Mapping[str, t.Any], domain: t.Any) -> Values:
     values = {"type": "vnc", **wanted}
     if values["type"] in ("vnc", "spice"):
         # Whoever reaches the port sees the screen.
-        values = {"listen": LOOPBACK, "autoport": "port" not in wanted, **values}
+        values = {"listen": LOOPBACK, "autoport": True, **values}
     return values
 
 

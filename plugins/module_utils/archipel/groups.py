@@ -156,8 +156,6 @@ class Device(Group):
             if kind.key not in wanted or kind.same(kind.read(node), wanted[kind.key]):
                 changes = self.compare(node, wanted, f"{self.key}.")
                 return [Difference(self.key, self, node, changes, wanted)] if changes else []
-        if not wanted:
-            return []
         made = xmltree.element(self.tag)
         self.write(made, self.new(wanted, domain))
         added = Change(self.key, None, self.named(wanted))

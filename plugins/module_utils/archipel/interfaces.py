@@ -34,6 +34,12 @@ def _check(interface: Values, where: str) -> None:
                 f"{where}: type {kind} needs the name of the {'device' if kind == 'direct' else kind}"
                 f"{' in source' if kind == 'direct' else ''}."
             )
+    for direction in ("inbound", "outbound"):
+        if (
+            any(f"{direction}_{key}" in interface for key in ("peak", "burst"))
+            and f"{direction}_average" not in interface
+        ):
+            raise InvalidDefinition(f"{where}: {direction}_peak and {direction}_burst need {direction}_average.")
     if "type" not in interface and "mac" not in interface:
         raise InvalidDefinition(f"{where}: name a network, a bridge, or a type.")
     if "mac" in interface and not _MAC.fullmatch(interface["mac"]):
@@ -80,13 +86,13 @@ def _new(wanted: Wanted, domain: t.Any) -> Values:
 
 
 def _rates(direction: str, whose: str) -> tuple[Attribute, ...]:
-    path, average = f"bandwidth/{direction}", f"bandwidth/{direction}/@average"
+    path = f"bandwidth/{direction}"
     return (
-        Attribute(f"{direction}_average", average, f"KiB per second that {whose} on average.", int, minimum=1),
+        Attribute(f"{direction}_average", f"{path}/@average", f"KiB per second that {whose} on average.", int,
+                  minimum=1),
         Attribute(f"{direction}_peak", f"{path}/@peak", f"KiB per second that {whose} at most for a while.", int,
-                  minimum=1, beside=((average, "1"),)),
-        Attribute(f"{direction}_burst", f"{path}/@burst", "KiB that may come at that rate.", int, minimum=1,
-                  beside=((average, "1"),)),
+                  minimum=1),
+        Attribute(f"{direction}_burst", f"{path}/@burst", "KiB that may come at that rate.", int, minimum=1),
     )  # fmt: skip
 
 

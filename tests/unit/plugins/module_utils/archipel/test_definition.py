@@ -50,6 +50,7 @@ BESIDE: dict[str, dict[str, t.Any]] = {
     "boot.loader_readonly": {"loader": "/a.fd"},
     "boot.loader_secure": {"loader": "/a.fd"},
     "clock.offset": {"timezone": "Europe/Berlin"},
+    **{f"networks.{d}_{k}": {f"{d}_average": 9} for d in ("inbound", "outbound") for k in ("peak", "burst")},
     "networks.network": {"type": "network"},
     "networks.bridge": {"type": "bridge"},
     "networks.source": {"type": "direct"},
