@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
@@ -52,6 +53,10 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "vm_sendkey": ({"name": "test", "text": "x\n"}, "changed"),
     "vm_console_info": ({"name": "test"}, "console"),
     "vm_migrate": ({"name": "test", "destination": "hv1"}, "job"),
+    "network": ({"name": "every", "state": "active", "definition": {"bridge": "virbr77"}}, "network"),
+    "network_info": ({"name": "ev*"}, "networks"),
+    "nwfilter": ({"name": "every", "definition": {"chain": "root"}}, "unsupported"),
+    "nwfilter_info": ({}, "unsupported"),
     "job": ({"id": "nosuch"}, "not_found"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
@@ -113,15 +118,21 @@ async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str,
         for name, value in arguments.items():
             field = ET.SubElement(form, f"{{{DATA}}}field", {"var": name})
             for line in value if isinstance(value, list) else [value]:
-                text = {True: "1", False: "0"}.get(line, str(line)) if isinstance(line, bool) else str(line)
-                ET.SubElement(field, f"{{{DATA}}}value").text = text
+                ET.SubElement(field, f"{{{DATA}}}value").text = written(line)
         answer = (await iq.send()).xml.find(f"{{{COMMANDS}}}command")
     assert answer.get("status") == "completed"
     assert answer.find(f"{{{COMMANDS}}}note").text
     form = answer.find(f"{{{DATA}}}x")
     fields = {field.get("var", "").split(".")[0]: True for field in form.iter(f"{{{DATA}}}field")}
-    tables = {"vms": True} if form.find(f"{{{DATA}}}reported") is not None else {}
+    tables = dict.fromkeys(("vms", "networks"), True) if form.find(f"{{{DATA}}}reported") is not None else {}
     return {**fields, **tables, "changed": True}
+
+
+def written(value: t.Any) -> str:
+    """As a person writes it into a form."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 async def test_every_phrase_in_chat(world: World) -> None:
