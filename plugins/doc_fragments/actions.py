@@ -33,8 +33,8 @@ options:
       - absent
   chain:
     description:
-      - 'Chain that the rules stand in: V(root), or a name that begins with V(mac), V(vlan), V(stp), V(arp), V(rarp),
-        V(ipv4) or V(ipv6).'
+      - 'Chain that the rules stand in: V(root), or a name that begins with V(mac), V(vlan), V(stp), V(arp),
+        V(rarp), V(ipv4) or V(ipv6).'
     type: str
   priority:
     description:
@@ -200,7 +200,8 @@ options:
             type: str
           state:
             description:
-              - 'States of the connection: V(NEW), V(ESTABLISHED), V(RELATED), V(INVALID), V(NONE), with commas.'
+              - 'States of the connection: V(NEW), V(ESTABLISHED), V(RELATED), V(INVALID), V(NONE), with
+                commas.'
             type: str
           connlimit_above:
             description:
@@ -529,7 +530,8 @@ options:
             type: str
   ips:
     description:
-      - Addresses of the hypervisor in the network. One that is not there takes the place of one of its family.
+      - Addresses of the hypervisor in the network. One that is not there takes the place of one of its
+        family.
     type: list
     elements: dict
     suboptions:
@@ -948,8 +950,8 @@ options:
     type: bool
   entries_mode:
     description:
-      - 'What lists in the definition mean: V(add) that these entries are there, V(set) that no others are, V(remove)
-        that these are not; of an entry that has lists within, those that it names.'
+      - 'What lists in the definition mean: V(add) that these entries are there, V(set) that no others
+        are, V(remove) that these are not; of an entry that has lists within, those that it names.'
     type: str
     default: add
     choices:
@@ -958,8 +960,9 @@ options:
       - remove
   apply:
     description:
-      - 'How an active network is changed: V(live) what can be at once and the rest for its next start, V(config) all
-        for its next start, V(restart) all at once, if need be by a restart, which cuts machines off.'
+      - 'How an active network is changed: V(live) what can be at once and the rest for its next start,
+        V(config) all for its next start, V(restart) all at once, if need be by a restart, which cuts
+        machines off.'
     type: str
     default: live
     choices:
@@ -990,8 +993,8 @@ options:
     default: 0
   max_size:
     description:
-      - KiB that the picture has at most, up to 2048. A larger one is made of every second pixel each way, every third
-        ….
+      - KiB that the picture has at most, up to 2048. A larger one is made of every second pixel each
+        way, every third ….
     type: int
     default: 1024
 """
@@ -1008,8 +1011,9 @@ options:
     type: str
   keys:
     description:
-      - 'Keys to press one after another, by Linux''s names with or without V(KEY_), in any case; those that are pressed
-        together are joined by a plus: V(ctrl+alt+delete). In a codeset other than V(linux) they are numbers.'
+      - 'Keys to press one after another, by Linux''s names with or without V(KEY_), in any case; those
+        that are pressed together are joined by a plus: V(ctrl+alt+delete). In a codeset other than V(linux)
+        they are numbers.'
     type: list
     elements: str
   text:
@@ -1051,8 +1055,8 @@ options:
     type: str
   access_for:
     description:
-      - 'Let somebody in: give VNC and SPICE a new random password that is valid for so many seconds, and tell it. The
-        password before it is no longer valid.'
+      - 'Let somebody in: give VNC and SPICE a new random password that is valid for so many seconds,
+        and tell it. The password before it is no longer valid.'
     type: int
 """
 
@@ -1140,7 +1144,8 @@ options:
     type: int
   max_memory:
     description:
-      - The most memory in MiB that the machine can be given while it runs. By default what O(memory) says.
+      - The most memory in MiB that the machine can be given while it runs. By default what O(memory)
+        says.
     type: int
   vcpus:
     description:
@@ -1198,7 +1203,8 @@ options:
           - full
       migratable:
         description:
-          - Whether features that prevent a migration are left out, with O(cpu.mode=host-passthrough) or O(cpu.mode=maximum).
+          - Whether features that prevent a migration are left out, with O(cpu.mode=host-passthrough)
+            or O(cpu.mode=maximum).
         type: bool
       sockets:
         description:
@@ -1385,7 +1391,8 @@ options:
           - efi
       secure_boot:
         description:
-          - Whether EFI starts only what is signed, with the usual keys enrolled. By default the host chooses.
+          - Whether EFI starts only what is signed, with the usual keys enrolled. By default the host
+            chooses.
         type: bool
       loader:
         description:
@@ -1671,8 +1678,8 @@ options:
     suboptions:
       id:
         description:
-          - Identifier in libosinfo's database. Without one a new machine gets virtio devices; one of Windows gets those
-            that it has drivers for, and a clock in local time.
+          - Identifier in libosinfo's database. Without one a new machine gets virtio devices; one of
+            Windows gets those that it has drivers for, and a clock in local time.
         type: str
   graphics:
     description:
@@ -1999,8 +2006,8 @@ options:
         type: str
       path:
         description:
-          - File or block device of the disk on the hypervisor, or a place in the network as a URI like V(rbd://host/pool/image)
-            or V(nbd://host/export).
+          - File or block device of the disk on the hypervisor, or a place in the network as a URI like
+            V(rbd://host/pool/image) or V(nbd://host/export).
         type: str
       pool:
         description:
@@ -2687,14 +2694,15 @@ options:
     type: str
   force:
     description:
-      - Turn off what runs and drop saved memory and snapshots, where absent asks for it; open drives that the guest system
-        has locked.
+      - Turn off what runs and drop saved memory and snapshots, where absent asks for it; open drives
+        that the guest system has locked.
     type: bool
     default: false
   apply:
     description:
-      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start; V(config) in the
-        configuration alone; V(restart) at once, and by shutting it down and starting it where that is needed.'
+      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start;
+        V(config) in the configuration alone; V(restart) at once, and by shutting it down and starting
+        it where that is needed.'
     type: str
     default: live
     choices:
@@ -2717,8 +2725,8 @@ options:
     default: false
   remove_volumes:
     description:
-      - 'Which volumes go too: none, those that were made for this machine, or all of its disks. Media, shared, read-only
-        and backing files stay, and so does what another machine uses.'
+      - 'Which volumes go too: none, those that were made for this machine, or all of its disks. Media,
+        shared, read-only and backing files stay, and so does what another machine uses.'
     type: str
     default: none
     choices:
@@ -2751,7 +2759,8 @@ options:
     default: 120
   wait_for_ip:
     description:
-      - Return only when the running machine has an address by this source, V(yes) is any. The result has it.
+      - Return only when the running machine has an address by this source, V(yes) is any. The result
+        has it.
     type: str
     default: 'no'
     choices:
@@ -2798,7 +2807,8 @@ options:
     type: str
   destination_uri:
     description:
-      - libvirt URI of the destination, as the source's libvirtd reaches it. Through agents it follows from the name.
+      - libvirt URI of the destination, as the source's libvirtd reaches it. Through agents it follows
+        from the name.
     type: str
   live:
     description:
@@ -2807,7 +2817,8 @@ options:
     default: true
   copy_storage:
     description:
-      - 'Copy the disks: not at all (shared storage), whole, or on top of a backing file that both sides have.'
+      - 'Copy the disks: not at all (shared storage), whole, or on top of a backing file that both sides
+        have.'
     type: str
     default: none
     choices:
@@ -2839,5 +2850,21 @@ options:
 """
 
     HYPERVISOR_INFO = r"""
-options: {}
+options:
+  health:
+    description:
+      - 'Tell also how it is doing: CPU, memory, swap, load, room, uptime. Takes half a second.'
+    type: bool
+    default: false
+  vms:
+    description:
+      - Names or patterns of machines that are on, to tell what they use too. Takes half a second, and
+        QEMU 4 ms a machine.
+    type: list
+    elements: str
+  history:
+    description:
+      - 'Tell also what was measured in the last so many minutes, up to a week. The agent keeps it: half
+        a minute apart for an hour, then ten minutes.'
+    type: int
 """

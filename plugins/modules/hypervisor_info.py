@@ -10,7 +10,7 @@ module: hypervisor_info
 short_description: What a hypervisor is
 version_added: 0.1.0
 description:
-  - Tells what a hypervisor is and how many machines it has in which state.
+  - Tells what a hypervisor is, how many machines it has in which state and, where it is asked, how it and they do.
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
@@ -33,12 +33,19 @@ EXAMPLES = r"""
   archipel.orchestrator.hypervisor_info:
   register: here
 
-- name: The same over XMPP
+- name: How it is doing, and what each web server uses
+  archipel.orchestrator.hypervisor_info:
+    health: true
+    vms: [web*]
+  register: now
+
+- name: The last hour, which the agent has kept, over XMPP
   archipel.orchestrator.hypervisor_info:
     via: xmpp
     xmpp_jid: admin@example.org
     xmpp_password: "{{ admin_password }}"
     hypervisor: hv1
+    history: 60
 """
 
 RETURN = r"""
@@ -92,6 +99,83 @@ hypervisor:
     machines:
       description: Number of machines by state, and as C(total).
       type: dict
+    health:
+      description: How it is doing; null where that was not asked for.
+      type: dict
+      contains:
+        cpu:
+          description: Percent of all CPUs that are busy.
+          type: float
+        memory_total:
+          description: Memory in MiB.
+          type: int
+        memory_used:
+          description: Memory in MiB that is used; buffers and caches are not.
+          type: int
+        swap_total:
+          description: Swap in MiB. Where the hypervisor is asked from elsewhere, this and what follows are null, save
+            C(pools).
+          type: int
+        swap_used:
+          description: Swap in MiB that is used.
+          type: int
+        load:
+          description: Load of the last 1, 5 and 15 minutes.
+          type: list
+          elements: float
+        uptime:
+          description: Seconds since it was started.
+          type: int
+        pools:
+          description: "The active storage pools: C(name), and C(capacity), C(allocation), C(available) in bytes."
+          type: list
+          elements: dict
+        filesystems:
+          description: "The file systems of the pools and the system: C(path), and C(capacity), C(available) in bytes."
+          type: list
+          elements: dict
+    history:
+      description: C(cpu), C(memory_total), C(memory_used), C(swap_total), C(swap_used), C(load) at each C(time), oldest
+        first; null where it was not asked for.
+      type: list
+      elements: dict
+vms:
+  description: The machines that are on and fit O(vms), by name; null where they were not asked for.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Name of the machine.
+      type: str
+    uuid:
+      description: UUID of the machine.
+      type: str
+    cpu:
+      description: Percent of one CPU that it uses.
+      type: float
+    memory:
+      description: Memory in MiB that it has now.
+      type: int
+    resident:
+      description: Memory in MiB that it takes of the hypervisor.
+      type: int
+    disk_read:
+      description: Bytes a second that it reads.
+      type: int
+    disk_write:
+      description: Bytes a second that it writes.
+      type: int
+    net_in:
+      description: Bytes a second that it receives.
+      type: int
+    net_out:
+      description: Bytes a second that it sends.
+      type: int
+    history:
+      description: The same at each C(time), oldest first; null where it was not asked for.
+      type: list
+      elements: dict
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action

@@ -52,7 +52,7 @@ def documentation(option: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def fragment(action: Action) -> str:
     options = {name: documentation(o) for argument in action.arguments for name, o in of_argument(argument).items()}
-    text = yaml.dump({"options": options}, Dumper=Dumper, sort_keys=False, width=116, allow_unicode=True)
+    text = yaml.dump({"options": options}, Dumper=Dumper, sort_keys=False, width=100, allow_unicode=True)
     return f'\n    {action.name.upper()} = r"""\n{text}"""\n'
 
 

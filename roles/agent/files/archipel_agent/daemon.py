@@ -23,6 +23,7 @@ from .contact import Contact
 from .dispatch import Dispatcher
 from .features.contacts import Contacts
 from .features.events import Events
+from .features.health import Health
 from .features.index import Index
 from .features.jobs import Jobs
 from .features.migration import ACTIONS as MIGRATIONS
@@ -64,7 +65,8 @@ class Agent:
         self.events = Events(config.name, self.pubsub)
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
-        self.link = Link(config.libvirt.uri, config.name, self.peers)
+        self.health = Health(self.database, config.state_dir / "agent.db")
+        self.link = Link(config.libvirt.uri, config.name, self.peers, self.health)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.pubsub, self.database)
@@ -95,6 +97,7 @@ class Agent:
             self.session.run(),
             self.pubsub.serve(self.events),
             self.pubsub.serve(self.index),
+            self.health.run(self.link),
             systemd.keep_watchdog_quiet(),
         )
         tasks = [asyncio.ensure_future(work) for work in forever]

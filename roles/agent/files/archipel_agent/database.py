@@ -38,6 +38,15 @@ MIGRATIONS: t.Final = (
     ) STRICT;
     CREATE TABLE published (item TEXT PRIMARY KEY) STRICT;
     """,
+    """
+    CREATE TABLE health (
+        time INTEGER NOT NULL,
+        every REAL NOT NULL,
+        host TEXT NOT NULL,
+        vms BLOB NOT NULL,
+        PRIMARY KEY (every, time)
+    ) STRICT;
+    """,
 )
 
 

@@ -23,6 +23,7 @@ import typing as t
 from archipel import xmltree
 from archipel.connection import Connection, libvirt
 from archipel.errors import ArchipelError, Unavailable
+from archipel.health import Record
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import reason_name, state_name
 from archipel.migration import Peers
@@ -72,10 +73,10 @@ class Lane:
         self.connection: Connection | None = None
         self.hypervisor: Hypervisor | None = None
 
-    def open(self, uri: str, name: str, peers: Peers) -> None:
+    def open(self, uri: str, name: str, peers: Peers, record: Record) -> None:
         self.connection = Connection(uri)
         self.connection.open()
-        self.hypervisor = Hypervisor(self.connection, name=name, peers=peers)
+        self.hypervisor = Hypervisor(self.connection, name=name, peers=peers, record=record)
 
     def close(self) -> None:
         self.hypervisor = None
@@ -91,10 +92,11 @@ class Link:
     ``switched()`` when libvirt is lost or reached again.
     """
 
-    def __init__(self, uri: str, name: str, peers: Peers) -> None:
+    def __init__(self, uri: str, name: str, peers: Peers, record: Record) -> None:
         self.uri = uri
         self.name = name
         self.peers = peers
+        self.record = record
         self.machines: dict[str, MachineState] = {}
         self.up = asyncio.Event()
         self.why_not = f"libvirt at {uri} has not been reached yet."
@@ -158,7 +160,7 @@ class Link:
         lost = self._lost
         self._waiting_events = []
         for lane in self.lanes.values():
-            await loop.run_in_executor(lane.executor, lane.open, self.uri, self.name, self.peers)
+            await loop.run_in_executor(lane.executor, lane.open, self.uri, self.name, self.peers, self.record)
             assert lane.connection is not None
             lane.connection.on_close(functools.partial(_set_soon, loop, lost))
         # Listed after the events are asked for: what happens meanwhile is replayed on top of the list.
