@@ -14,9 +14,12 @@ from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import 
 from ejabberd import PASSWORD
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What examples need: machines that they speak of. Those of vm, vm_console_info, vm_import and vm_migrate need QEMU or a
-# second hypervisor, and are validated in tests/unit.
-MODULES = ("entity_command", "hypervisor_info", "pubsub_node", "vm_info", "vm_screenshot", "vm_sendkey")
+# What examples need: machines that they speak of. Those of nwfilter, vm, vm_console_info, vm_import and vm_migrate need
+# QEMU or a second hypervisor, and are validated in tests/unit.
+MODULES = (
+    *("entity_command", "hypervisor_info", "network", "network_info", "pubsub_node"),
+    *("vm_info", "vm_screenshot", "vm_sendkey"),
+)
 WEB1 = "2a5bb1d6-3e0b-4e59-9c4b-0b3c1f6a7d11"
 
 
