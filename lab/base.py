@@ -18,7 +18,7 @@ from .steps import run
 # What a small server image of Debian has and Ansible needs.
 _BASE: t.Final = (
     *("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "python3", "python3-apt", "sudo"),
-    *("iproute2", "iputils-ping", "ca-certificates", "curl", "procps", "netbase"),
+    *("iproute2", "iputils-ping", "ca-certificates", "curl", "kmod", "procps", "netbase"),
 )
 # Nobody reads documentation in the lab; leaving it out saves a fifth of the time.
 _DPKG: t.Final = (
@@ -37,10 +37,8 @@ def fingerprint(*facts: object) -> str:
 
 def directory(lab: Lab) -> pathlib.Path:
     """Where the base is, or will be."""
-    return (
-        lab.cache
-        / f"base-{fingerprint(lab.suite, _BASE, _DPKG, indexes.sources(lab.suite), indexes.acquire_options())}"
-    )
+    recipe = fingerprint(_BASE, _DPKG, indexes.sources(lab.suite), indexes.acquire_options())
+    return lab.cache / f"base-{lab.suite}-{recipe}"
 
 
 def make(lab: Lab) -> None:
@@ -58,7 +56,7 @@ def make(lab: Lab) -> None:
     command += [f"--dpkgopt={option}" for option in _DPKG]
     run(*command, lab.suite, partial, *indexes.sources(lab.suite), log=log(lab, "base"))
     _finish(partial)
-    retire(lab, "base")
+    retire(lab, f"base-{lab.suite}")
     partial.rename(target)
 
 

@@ -39,7 +39,7 @@ class Layer:
     def disk(self, lab: Lab) -> Overlay:
         """Where it is, or will be: it is made when the directory has this name."""
         recipe = base.fingerprint(base.directory(lab), self.packages, self.off)
-        return Overlay(lab.cache / f"{self.name}-{recipe}", (base.directory(lab),))
+        return Overlay(lab.cache / f"{self.name}-{lab.suite}-{recipe}", (base.directory(lab),))
 
     def lower(self, lab: Lab) -> tuple[pathlib.Path, ...]:
         """What a host on this layer stands on."""
@@ -80,7 +80,7 @@ def make(lab: Lab, layer: Layer) -> None:
         _fill(lab, layer, partial.root)
     finally:
         unmount(partial.root)
-    base.retire(lab, layer.name)
+    base.retire(lab, f"{layer.name}-{lab.suite}")
     partial.directory.rename(finished.directory)
 
 

@@ -93,17 +93,17 @@ class Story:
         """What a command on a host writes."""
         return run(*hosts.ssh(self.lab, host(name), command), name=f"{command!r} on {name}").strip()
 
-    def site(self) -> dict[str, int]:
-        """Apply what production applies."""
-        return self.playbook(SITE)
+    def site(self, *arguments: str) -> dict[str, int]:
+        """Apply what production applies; arguments are ansible-playbook's."""
+        return self.playbook(SITE, *arguments)
 
     def guest(self) -> dict[str, int]:
         """Give the hypervisors the tiny guest."""
         return self.playbook("guest")
 
-    def machine(self) -> dict[str, int]:
+    def machine(self, *arguments: str) -> dict[str, int]:
         """Define and start web1, and wait until its page counts."""
-        changed = self.playbook("machine")
+        changed = self.playbook("machine", *arguments)
         self.count(seconds=30)
         return changed
 
