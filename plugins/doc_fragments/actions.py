@@ -9,6 +9,116 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
+    VM_SNAPSHOT_INFO = r"""
+options:
+  name:
+    description:
+      - Name of a machine, or a pattern like web*.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  snapshot:
+    description:
+      - Name of a snapshot, or a pattern like nightly-*.
+    type: str
+"""
+
+    VM_SNAPSHOT = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  snapshot:
+    description:
+      - Name of the snapshot. Where one is taken, fields of strftime are filled in with the time in UTC,
+        as in V(nightly-%Y-%m-%d); where it is to be absent, it may be a pattern such as V(nightly-*).
+    type: str
+    required: true
+  state:
+    description:
+      - Whether there is to be such a snapshot; V(reverted) goes back to it, each time anew. What came
+        after it and is in no other snapshot is lost then.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+      - reverted
+  description:
+    description:
+      - What people say about it.
+    type: str
+  kind:
+    description:
+      - V(internal) is inside the machine's images, which have to be qcow2, and is what a new one is by
+        default; V(external) leaves the images as they are, and the machine goes on in new ones beside
+        them.
+    type: str
+    choices:
+      - internal
+      - external
+  memory:
+    description:
+      - Whether the memory of a running machine is part of it; by default it is, unless O(quiesce=true).
+        Without, it is as if the power had been cut; libvirt takes such a one of a running machine as
+        V(external) only.
+    type: bool
+  quiesce:
+    description:
+      - Have the guest agent of a running machine write out and freeze its file systems meanwhile.
+    type: bool
+    default: false
+  children:
+    description:
+      - 'What becomes of snapshots that go back to the one that is removed: they go back to the one before
+        it from then on, are removed too, or are removed while it stays.'
+    type: str
+    default: promote
+    choices:
+      - promote
+      - remove
+      - only
+  keep:
+    description:
+      - Keep so many, the newest, of O(among) or of those that O(snapshot) fits; remove the others.
+    type: int
+  keep_days:
+    description:
+      - Keep those of so many days, beside those of O(keep).
+    type: int
+  among:
+    description:
+      - The snapshots that O(keep) and O(keep_days) are about, as a pattern such as V(nightly-*).
+    type: str
+  then:
+    description:
+      - The machine's state after going back.
+    type: str
+    default: as_it_was
+    choices:
+      - as_it_was
+      - running
+      - paused
+  force:
+    description:
+      - 'Go back although libvirt holds it for risky: where the running machine differs from the snapshot''s,
+        its process ends and another begins, so that consoles are cut off.'
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds after which it is aborted. libvirt cannot abort every part of it; that ends first.
+    type: int
+    default: 600
+"""
+
     NWFILTER_INFO = r"""
 options:
   name:

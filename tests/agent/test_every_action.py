@@ -42,6 +42,10 @@ MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "reboot": ({}, "state"),
     "save": ({}, "state"),
     "shutdown": ({"wait_timeout": 20}, "state"),
+    "snapshot": ({"snapshot": "before", "description": "All is well"}, "job"),
+    "revert": ({"snapshot": "before", "then": "running"}, "job"),
+    "snapshots": ({}, "snapshots"),
+    "forget": ({"snapshot": "before", "children": "remove"}, "job"),
     "migrate": ({"destination": "hv1"}, "job"),
 }
 HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
@@ -52,6 +56,8 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "vm_screenshot": ({"name": "test"}, "screenshot"),
     "vm_sendkey": ({"name": "test", "text": "x\n"}, "changed"),
     "vm_console_info": ({"name": "test"}, "console"),
+    "vm_snapshot": ({"name": "test", "snapshot": "nightly-%d", "among": "nightly-*", "keep": 1}, "job"),
+    "vm_snapshot_info": ({"name": "te*", "snapshot": "*"}, "snapshots"),
     "vm_migrate": ({"name": "test", "destination": "hv1"}, "job"),
     "network": ({"name": "every", "state": "active", "definition": {"bridge": "virbr77"}}, "network"),
     "network_info": ({"name": "ev*"}, "networks"),
@@ -103,6 +109,9 @@ async def test_every_action_as_a_command(world: World, door: str) -> None:
             for name, (arguments, expected) in table.items():
                 who = peer if name in BETWEEN_HYPERVISORS else admin
                 assert expected in await outcome(ask(who, contact, name, arguments)), name
+                if job := agent.jobs.changing(TEST_UUID):
+                    # Meanwhile nothing else may change the machine.
+                    await agent.jobs.ended(job.id)
 
 
 async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -124,7 +133,9 @@ async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str,
     assert answer.find(f"{{{COMMANDS}}}note").text
     form = answer.find(f"{{{DATA}}}x")
     fields = {field.get("var", "").split(".")[0]: True for field in form.iter(f"{{{DATA}}}field")}
-    tables = dict.fromkeys(("vms", "networks"), True) if form.find(f"{{{DATA}}}reported") is not None else {}
+    tables = (
+        dict.fromkeys(("vms", "snapshots", "networks"), True) if form.find(f"{{{DATA}}}reported") is not None else {}
+    )
     return {**fields, **tables, "changed": True}
 
 

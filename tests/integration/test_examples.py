@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # QEMU or a second hypervisor, and are validated in tests/unit.
 MODULES = (
     *("entity_command", "hypervisor_info", "network", "network_info", "pubsub_node"),
-    *("vm_info", "vm_screenshot", "vm_sendkey"),
+    *("vm_info", "vm_screenshot", "vm_sendkey", "vm_snapshot", "vm_snapshot_info"),
 )
 WEB1 = "2a5bb1d6-3e0b-4e59-9c4b-0b3c1f6a7d11"
 

@@ -71,7 +71,10 @@ def _run_events() -> None:
 
 # virErrorNumber without its prefix
 _KINDS: t.Final[dict[type[ArchipelError], tuple[str, ...]]] = {
-    NotFound: ("NO_DOMAIN", "NO_NETWORK", "NO_STORAGE_POOL", "NO_STORAGE_VOL", "NO_DOMAIN_METADATA", "NO_SECRET"),
+    NotFound: (
+        *("NO_DOMAIN", "NO_DOMAIN_METADATA", "NO_DOMAIN_SNAPSHOT", "NO_NETWORK", "NO_SECRET"),
+        *("NO_STORAGE_POOL", "NO_STORAGE_VOL"),
+    ),
     Forbidden: ("OPERATION_DENIED", "ACCESS_DENIED"),
     Conflict: ("OPERATION_INVALID", "DOM_EXIST", "RESOURCE_BUSY", "STORAGE_VOL_EXIST", "STORAGE_POOL_BUILT"),
     InvalidDefinition: ("XML_ERROR", "XML_DETAIL", "XML_INVALID_SCHEMA", "CONFIG_UNSUPPORTED"),

@@ -19,9 +19,10 @@ from .machine import Machine, Result
 from .machines import Machines
 from .networks import Networks
 from .nwfilters import NwFilters
+from .snapshots import Snapshots
 
 
-class Hypervisor(Machines, Consoles, Networks, NwFilters):
+class Hypervisor(Machines, Consoles, Networks, NwFilters, Snapshots):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(
