@@ -13,9 +13,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import time
 import typing as t
 
-from . import belongings, definition, disks, given, storage, xmltree
+from . import belongings, cloud_init, definition, disks, given, storage, xmltree
 from .blocks import Block, gib
 from .connection import doing, libvirt
 from .definition import Definition, Difference
@@ -307,9 +308,26 @@ class _Convergence:
             left = list(waiting.values())
             self.plan.add(left, functools.partial(self._configure, machine, resolved))
         self._plan_metadata(machine, node)
+        if "cloud_init" in self.desired.definition.values and self.old_state not in ACTIVE:
+            self._plan_old_seed(machine, node, resolved)
         removed = [d.node for d in configured if d.key == "disks" and d.fate == "removed"]
         if removed:
             self._plan_volumes(machine, [node], removed)
+
+    def _plan_old_seed(self, machine: Machine, node: t.Any, resolved: t.Mapping[str, t.Any]) -> None:
+        """A seed that another one took the place of may hold secrets. One that a running machine has in its drive stays
+        until the machine goes."""
+        old, new = cloud_init.old(node), resolved["disks"][-1]["path"]
+        pool = storage.pool_of(self.handle, old) if old and old != new else None
+        name = (old or "").rpartition("/")[2]
+        if pool is not None and (pool, name) in belongings.noted(node):
+            path = t.cast(str, old)
+            self.plan.add([Change(f"volumes[{pool}/{name}]", {"format": "iso"}, None)], lambda: self._delete(path))
+            self.plan.add([], functools.partial(machine.own, pool, name, owned=False))
+
+    def _delete(self, path: str) -> None:
+        with doing(f"Delete {path}"), contextlib.suppress(NotFound):
+            self.handle.storageVolLookupByPath(path).delete(0)
 
     def _plan_live(
         self, machine: Machine, resolved: t.Mapping[str, t.Any], waiting: t.Mapping[str, Change]
@@ -415,7 +433,35 @@ class _Convergence:
             resolved["networks"] = list(values["networks"])
         if "disks" in values:
             resolved["disks"] = [self._resolve_disk(disk, i, node) for i, disk in enumerate(values["disks"])]
+        if "cloud_init" in values:
+            resolved["disks"] = [*resolved.get("disks", ()), self._resolve_seed(values["cloud_init"], resolved, node)]
         return resolved
+
+    def _resolve_seed(
+        self, wanted: t.Mapping[str, t.Any], resolved: t.Mapping[str, t.Any], node: t.Any
+    ) -> dict[str, t.Any]:
+        """The drive with cloud-init's seed. Plans the seed, where there is none that says the same."""
+        seed = cloud_init.seed(self._who, wanted)
+        pool = wanted.get("pool") or self._first_pool(resolved, node)
+        path, kind = storage.find_volume(self.handle, pool, seed.name)
+        if kind is None:
+            until = time.monotonic() + self.desired.wait_timeout
+            self._plan_made(
+                pool, seed.name, {"format": "iso"}, lambda: seed.store(self.handle, pool, until=until), node
+            )
+        return cloud_init.disk(node, path)
+
+    def _first_pool(self, resolved: t.Mapping[str, t.Any], node: t.Any) -> str:
+        """The pool of the machine's first disk."""
+        for disk in resolved.get("disks", ()):
+            if "pool" in disk:
+                return str(disk["pool"])
+        paths = [disk.get("path") for disk in resolved.get("disks", ())]
+        paths += [disks.PATH.read(disk) for disk in node.iterfind("devices/disk")]
+        found = next((pool for pool in (storage.pool_of(self.handle, path) for path in paths if path) if pool), None)
+        if found is None:
+            raise InvalidDefinition("cloud_init.pool: name the pool for the seed; no disk of the machine is in one.")
+        return found
 
     def _resolve_disk(self, disk: dict[str, t.Any], index: int, node: t.Any) -> dict[str, t.Any]:
         there = disks.DISK.pair(node.findall("devices/disk"), [disk])[0] if "target" in disk or "path" in disk else None
@@ -446,12 +492,19 @@ class _Convergence:
         return {**disk, "path": path, disks.FOUND: kind}
 
     def _plan_volume(self, pool: str, name: str, size: int, kind: str, node: t.Any) -> None:
+        create = functools.partial(storage.create_volume, self.handle, pool, name, size=size, format=kind)
+        self._plan_made(pool, name, {"size": size, "format": kind}, create, node)
+
+    def _plan_made(
+        self, pool: str, name: str, told: dict[str, t.Any], create: t.Callable[[], t.Any], node: t.Any
+    ) -> None:
+        """Make a volume that is the machine's own."""
         machine, made = self.machine, []
         if machine is None:
             belongings.note(node, pool, name)
 
         def make() -> None:
-            made.append(storage.create_volume(self.handle, pool, name, size=size, format=kind))
+            made.append(create())
             if machine is not None:
                 machine.own(pool, name)
 
@@ -460,7 +513,7 @@ class _Convergence:
             if machine is not None:
                 machine.own(pool, name, owned=False)
 
-        self.plan.add([Change(f"volumes[{pool}/{name}]", None, {"size": size, "format": kind})], make, unmake)
+        self.plan.add([Change(f"volumes[{pool}/{name}]", None, told)], make, unmake)
 
     def _plan_growth(self, target: str | None, path: str | None, size: int) -> None:
         """``target``: of a disk of the machine; without, the volume at ``path`` is nobody's or will be its disk."""

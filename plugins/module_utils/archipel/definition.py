@@ -12,6 +12,7 @@ import typing as t
 from . import filesystems, osinfo, xmltree
 from .boot import BOOT
 from .characters import CHANNELS, CONSOLES, SERIALS, GuestAgent
+from .cloud_init import CLOUD_INIT
 from .cpu import CPU, CPUTUNE, NUMATUNE
 from .devices import MEMBALLOON, RNG, TPM, VSOCK, WATCHDOG
 from .disks import DISK
@@ -117,7 +118,7 @@ GROUPS: t.Final = {
     group.key: group
     for group in (
         *(CPU, CPUTUNE, NUMATUNE, MEMORYBACKING, MEMTUNE, BLKIOTUNE, BOOT, FEATURES, CLOCK, EVENTS, PM, OSINFO),
-        *(GRAPHICS, VIDEO, SOUND, TPM, RNG, WATCHDOG, MEMBALLOON, VSOCK, METADATA),
+        *(GRAPHICS, VIDEO, SOUND, TPM, RNG, WATCHDOG, MEMBALLOON, VSOCK, METADATA, CLOUD_INIT),
     )
 }
 LISTS: t.Final = {

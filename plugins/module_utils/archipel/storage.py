@@ -76,6 +76,14 @@ def find_volume(handle: t.Any, pool_name: str, name: str) -> tuple[str, str | No
         return volume.path(), kind if kind in IMAGES else "raw"
 
 
+def pool_of(handle: t.Any, path: str) -> str | None:
+    """The name of the pool that the volume at a path is in, where it is in one."""
+    try:
+        return str(handle.storageVolLookupByPath(path).storagePoolLookupByVolume().name())
+    except libvirt.libvirtError:
+        return None
+
+
 def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format: str) -> t.Any:
     """Make a sparse volume of ``size`` GiB; the ``virStorageVol``."""
     where = pool(handle, pool_name)
