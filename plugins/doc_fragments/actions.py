@@ -1170,6 +1170,483 @@ options:
     type: int
 """
 
+    VM_DISK = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  state:
+    description:
+      - Whether the machine is to have it.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+  target:
+    description:
+      - Name of the disk in the machine, for example C(vda).
+    type: str
+  path:
+    description:
+      - File or block device of the disk on the hypervisor, or a place in the network as a URI like V(rbd://host/pool/image)
+        or V(nbd://host/export).
+    type: str
+  pool:
+    description:
+      - Storage pool that holds the volume O(vol).
+    type: str
+  vol:
+    description:
+      - Volume in O(pool). By default it is named after the machine.
+    type: str
+  size:
+    description:
+      - Size in GiB of a volume that is made if it is missing, and made larger if it is smaller; while
+        the machine runs, too.
+    type: int
+  format:
+    description:
+      - Format of the file, for example V(qcow2) or V(raw).
+    type: str
+  device:
+    description:
+      - Kind of device.
+    type: str
+    choices:
+      - disk
+      - cdrom
+      - floppy
+      - lun
+  bus:
+    description:
+      - Bus, for example V(virtio), V(sata), V(scsi).
+    type: str
+  cache:
+    description:
+      - Cache mode.
+    type: str
+    choices:
+      - default
+      - none
+      - writethrough
+      - writeback
+      - directsync
+      - unsafe
+  discard:
+    description:
+      - Whether what the machine discards is given back.
+    type: str
+    choices:
+      - unmap
+      - ignore
+  detect_zeroes:
+    description:
+      - What happens with zeroes that the machine writes.
+    type: str
+    choices:
+      - 'off'
+      - 'on'
+      - unmap
+  io:
+    description:
+      - How the hypervisor does it.
+    type: str
+    choices:
+      - native
+      - threads
+      - io_uring
+  iothread:
+    description:
+      - Number of the I/O thread that serves it, of O(archipel.orchestrator.vm#module:iothreads).
+    type: int
+  queues:
+    description:
+      - Number of queues, of V(virtio).
+    type: int
+  copy_on_read:
+    description:
+      - Whether what is read from a backing file is kept.
+    type: bool
+  error_policy:
+    description:
+      - What happens when it cannot be written.
+    type: str
+    choices:
+      - stop
+      - report
+      - ignore
+      - enospace
+  rerror_policy:
+    description:
+      - What happens when it cannot be read.
+    type: str
+    choices:
+      - stop
+      - report
+      - ignore
+  serial:
+    description:
+      - Serial number that the machine sees.
+    type: str
+  wwn:
+    description:
+      - World wide name that the machine sees, 16 hexadecimal digits.
+    type: str
+  vendor:
+    description:
+      - Vendor that the machine sees, of V(scsi); at most 8 characters.
+    type: str
+  product:
+    description:
+      - Product that the machine sees, of V(scsi); at most 16 characters.
+    type: str
+  rotation_rate:
+    description:
+      - Turns per minute that the machine sees; 1 for none, as of an SSD.
+    type: int
+  removable:
+    description:
+      - Whether it can be pulled out, of V(usb).
+    type: bool
+  readonly:
+    description:
+      - Whether the machine may only read it.
+    type: bool
+  shareable:
+    description:
+      - Whether several machines use it at once.
+    type: bool
+  snapshot:
+    description:
+      - What a snapshot of the machine does with it.
+    type: str
+    choices:
+      - internal
+      - external
+      - 'no'
+  rawio:
+    description:
+      - Whether SCSI commands of all kinds reach it, of V(lun).
+    type: bool
+  sgio:
+    description:
+      - Whether SCSI commands of guests are filtered, of V(lun).
+    type: str
+    choices:
+      - filtered
+      - unfiltered
+  startup_policy:
+    description:
+      - What happens when its file is missing at the start.
+    type: str
+    choices:
+      - mandatory
+      - requisite
+      - optional
+  logical_block_size:
+    description:
+      - Size of a block in bytes.
+    type: int
+  physical_block_size:
+    description:
+      - Size of a block in bytes on the device.
+    type: int
+  boot_order:
+    description:
+      - Place in the order of boot devices.
+    type: int
+  total_bytes_sec:
+    description:
+      - Bytes per second that are read and written at most; 0 for any number.
+    type: int
+  read_bytes_sec:
+    description:
+      - Bytes per second that are read at most; 0 for any number.
+    type: int
+  write_bytes_sec:
+    description:
+      - Bytes per second that are written at most; 0 for any number.
+    type: int
+  total_iops_sec:
+    description:
+      - Operations per second that are read and written at most; 0 for any number.
+    type: int
+  read_iops_sec:
+    description:
+      - Operations per second that are read at most; 0 for any number.
+    type: int
+  write_iops_sec:
+    description:
+      - Operations per second that are written at most; 0 for any number.
+    type: int
+  apply:
+    description:
+      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start;
+        V(config) in the configuration alone; V(restart) at once, and by shutting it down and starting
+        it where that is needed.'
+    type: str
+    default: live
+    choices:
+      - live
+      - config
+      - restart
+  remove_volumes:
+    description:
+      - 'Which volumes go too: none, those that were made for this machine, or all of its disks. Media,
+        shared, read-only and backing files stay, and so does what another machine uses.'
+    type: str
+    default: none
+    choices:
+      - none
+      - owned
+      - all
+  force:
+    description:
+      - Make the volume smaller where that is asked, whatever is lost.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds to wait at most.
+    type: int
+    default: 120
+"""
+
+    VM_MEDIA = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  state:
+    description:
+      - What is to be the case.
+    type: str
+    default: inserted
+    choices:
+      - inserted
+      - ejected
+  path:
+    description:
+      - File or block device of the medium on the hypervisor.
+    type: str
+  pool:
+    description:
+      - Storage pool that holds the medium.
+    type: str
+  vol:
+    description:
+      - Volume in the pool.
+    type: str
+  target:
+    description:
+      - The drive, for example V(sda). By default the one that can be meant.
+    type: str
+  apply:
+    description:
+      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start;
+        V(config) in the configuration alone; V(restart) at once, and by shutting it down and starting
+        it where that is needed.'
+    type: str
+    default: live
+    choices:
+      - live
+      - config
+      - restart
+  force:
+    description:
+      - Open the drive though the guest system has locked it.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds to wait at most.
+    type: int
+    default: 120
+"""
+
+    VM_NIC = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  state:
+    description:
+      - Whether the machine is to have it.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+  type:
+    description:
+      - Kind of connection; follows from O(network), O(bridge) or O(source).
+    type: str
+    choices:
+      - network
+      - bridge
+      - user
+      - direct
+      - ethernet
+      - hostdev
+      - vhostuser
+  network:
+    description:
+      - Virtual network to connect to.
+    type: str
+  bridge:
+    description:
+      - Bridge of the hypervisor to connect to.
+    type: str
+  source:
+    description:
+      - Device of the hypervisor to connect to directly, by macvtap.
+    type: str
+  source_mode:
+    description:
+      - How it is connected directly.
+    type: str
+    choices:
+      - bridge
+      - vepa
+      - private
+      - passthrough
+  portgroup:
+    description:
+      - Port group of the virtual network.
+    type: str
+  mac:
+    description:
+      - MAC address; libvirt chooses one by default.
+    type: str
+  model:
+    description:
+      - Model of the device, for example V(virtio) or V(e1000e).
+    type: str
+  link_state:
+    description:
+      - Whether the cable is plugged in.
+    type: str
+    choices:
+      - up
+      - down
+  mtu:
+    description:
+      - Size of a packet in bytes.
+    type: int
+  filterref:
+    description:
+      - Network filter (nwfilter) that its packets pass.
+    type: str
+  filter_parameters:
+    description:
+      - Parameters of the filter, each with its value.
+    type: dict
+  vlan:
+    description:
+      - VLAN, where the kind of connection can tag packets.
+    type: int
+  virtualport:
+    description:
+      - Kind of virtual port on the switch.
+    type: str
+    choices:
+      - openvswitch
+      - midonet
+      - 802.1Qbg
+      - 802.1Qbh
+  interfaceid:
+    description:
+      - UUID of the port of Open vSwitch.
+    type: str
+  target:
+    description:
+      - Name of the device on the hypervisor; libvirt chooses one by default.
+    type: str
+  driver:
+    description:
+      - What serves it on the hypervisor.
+    type: str
+    choices:
+      - vhost
+      - qemu
+  queues:
+    description:
+      - Number of queues, of V(virtio).
+    type: int
+  isolated:
+    description:
+      - Whether it reaches no other isolated port of the bridge.
+    type: bool
+  trust_guest_rx_filters:
+    description:
+      - Whether the guest may change its MAC address.
+    type: bool
+  inbound_average:
+    description:
+      - KiB per second that the machine receives on average.
+    type: int
+  inbound_peak:
+    description:
+      - KiB per second that the machine receives at most for a while.
+    type: int
+  inbound_burst:
+    description:
+      - KiB that may come at that rate.
+    type: int
+  outbound_average:
+    description:
+      - KiB per second that the machine sends on average.
+    type: int
+  outbound_peak:
+    description:
+      - KiB per second that the machine sends at most for a while.
+    type: int
+  outbound_burst:
+    description:
+      - KiB that may come at that rate.
+    type: int
+  rom_bar:
+    description:
+      - Whether the guest sees its boot ROM.
+    type: bool
+  boot_order:
+    description:
+      - Place in the order of boot devices.
+    type: int
+  apply:
+    description:
+      - 'How a running machine changes: V(live) at once where libvirt can, otherwise at its next start;
+        V(config) in the configuration alone; V(restart) at once, and by shutting it down and starting
+        it where that is needed.'
+    type: str
+    default: live
+    choices:
+      - live
+      - config
+      - restart
+  wait_timeout:
+    description:
+      - Seconds to wait at most.
+    type: int
+    default: 120
+"""
+
     VM_INFO = r"""
 options:
   name:
@@ -2104,6 +2581,29 @@ options:
         description:
           - Where the machine belongs, in words of one's own.
         type: str
+  cloud_init:
+    description:
+      - What cloud-init in the machine reads when it boots (NoCloud), on a CD that is made for it; an
+        empty mapping is enough to tell it the machine's name.
+    type: dict
+    suboptions:
+      user_data:
+        description:
+          - cloud-init's user data, for example YAML that begins with C(#cloud-config).
+        type: str
+      meta_data:
+        description:
+          - cloud-init's meta data as YAML. By default C(instance-id) and C(local-hostname) are the machine's
+            name; cloud-init begins anew in a machine whose C(instance-id) changes.
+        type: str
+      network_config:
+        description:
+          - cloud-init's network configuration as YAML.
+        type: str
+      pool:
+        description:
+          - Storage pool for the seed, by default that of the machine's first disk.
+        type: str
   disks:
     description:
       - Disks and media. Disks that are not named are left alone.
@@ -2129,7 +2629,8 @@ options:
         type: str
       size:
         description:
-          - Size in GiB of a volume that is made if it is missing.
+          - Size in GiB of a volume that is made if it is missing, and made larger if it is smaller; while
+            the machine runs, too.
         type: int
       format:
         description:

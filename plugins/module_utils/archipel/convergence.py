@@ -473,11 +473,12 @@ class _Convergence:
                     raise InvalidDefinition(f"disks[{index}]: size needs the pool in which the volume is to be made.")
                 self._plan_growth(xmltree.read(there, "target/@dev"), disks.PATH.read(there), disk["size"])
             return dict(disk)
-        pool = disk["pool"]
-        volume = disk.get("vol") or disks.default_volume(
-            t.cast(str, self.name or (self.machine and self.machine.name)), index, disk
-        )
-        path, kind = storage.find_volume(self.handle, pool, volume)
+        pool, volume = disk["pool"], self._volume_name(disk, index)
+        if self.check and storage.find_pool(self.handle, pool) is None:
+            # Another task may make it; then the volume is not there either.
+            path, kind = f"{pool}/{volume}", None
+        else:
+            path, kind = storage.find_volume(self.handle, pool, volume)
         if kind is None and "size" not in disk:
             raise NotFound(
                 f"disks[{index}]: there is no volume {volume!r} in pool {pool}; name its size in GiB to make it."
@@ -490,6 +491,15 @@ class _Convergence:
             target = None if attached is None else xmltree.read(attached, "target/@dev")
             self._plan_growth(target, path, disk["size"])
         return {**disk, "path": path, disks.FOUND: kind}
+
+    def _volume_name(self, disk: t.Mapping[str, t.Any], index: int) -> str:
+        if disk.get("vol"):
+            return str(disk["vol"])
+        name = str(self.name or (self.machine and self.machine.name))
+        if self.desired.existing:
+            # One disk alone has no place in a list to be named by.
+            return f"{name}-{disk['target']}.{disk.get('format', 'qcow2')}"
+        return disks.default_volume(name, index, disk)
 
     def _plan_volume(self, pool: str, name: str, size: int, kind: str, node: t.Any) -> None:
         create = functools.partial(storage.create_volume, self.handle, pool, name, size=size, format=kind)

@@ -93,9 +93,9 @@ def check(disk: Values, where: str) -> None:
         raise InvalidDefinition(
             f"{where}.path: {disk['path']!r} must be absolute, or a URI of {', '.join(_PROTOCOLS)}."
         )
-    for key in ("size", "vol"):
-        if key in disk and "pool" not in disk:
-            raise InvalidDefinition(f"{where}: {key} needs the pool that holds the volume.")
+    if "pool" not in disk and ("vol" in disk or ("size" in disk and not disk.get("target") and not disk.get("path"))):
+        key = "vol" if "vol" in disk else "size"
+        raise InvalidDefinition(f"{where}: {key} needs the pool that holds the volume.")
     if "/" in disk.get("vol", ""):
         raise InvalidDefinition(f"{where}.vol: {disk['vol']!r} is the name of a volume, without a slash.")
     if disk.get("device") not in _MEDIA and not any(disk.get(key) for key in ("target", "path", "pool")):
@@ -162,7 +162,8 @@ DISK: t.Final = Disks(
         PATH,
         Attribute("pool", "", "Storage pool that holds the volume O(disks[].vol)."),
         Attribute("vol", "", "Volume in O(disks[].pool). By default it is named after the machine."),
-        Attribute("size", "", "Size in GiB of a volume that is made if it is missing.", int, minimum=1),
+        Attribute("size", "", "Size in GiB of a volume that is made if it is missing, and"
+                  " made larger if it is smaller; while the machine runs, too.", int, minimum=1),
         Attribute("format", "driver/@type", "Format of the file, for example V(qcow2) or V(raw).",
                   examples=("qcow2", "raw")),
         Attribute("device", "@device", "Kind of device.", choices=("disk", "cdrom", "floppy", "lun"),

@@ -11,6 +11,7 @@ import typing as t
 
 from . import xmltree
 from .actions import Action, action, actions_of
+from .attachments import Attachments
 from .connection import doing
 from .console import Consoles
 from .health import examine, past
@@ -22,7 +23,7 @@ from .nwfilters import NwFilters
 from .snapshots import Snapshots
 
 
-class Hypervisor(Machines, Consoles, Networks, NwFilters, Snapshots):
+class Hypervisor(Machines, Attachments, Consoles, Networks, NwFilters, Snapshots):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(

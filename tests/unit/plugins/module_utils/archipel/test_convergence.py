@@ -212,7 +212,6 @@ def test_what_is_no_uuid_is_refused(vm: Run, run: Run, uuid: str) -> None:
         ({"name": "off", "state": "saved"}, Conflict, "off is shutoff; it cannot become saved"),
         ({"name": "new", "memory": 16, "type": "kvm"}, ArchipelError, "runs no machines of the type kvm"),
         ({"name": "new", "memory": 16, "arch": "s390x"}, ArchipelError, "runs no machines of the architecture s390x"),
-        ({"name": "new", "memory": 16, "disks": [{"pool": "none", "size": 1}]}, NotFound, "there are: default"),
         ({"name": "new", "memory": 16, "disks": [{"pool": "default"}]}, NotFound, "name its size in GiB"),
         ({"name": "running", "state": "absent"}, Conflict, "running is running; shut it down first"),
         ({"name": "paused", "state": "absent"}, Conflict, "paused is paused; shut it down first"),
@@ -230,6 +229,23 @@ def test_what_cannot_be_done_is_refused_in_check_mode_too(
             vm(**task, check=check)
         assert raised.value.changes == []
     assert everything(hypervisor) == before
+
+
+def test_what_another_task_would_make_is_no_failure_in_check_mode(vm: Run, hypervisor: Hypervisor) -> None:
+    """Neither a machine nor a pool; for real they have to be there."""
+    before = everything(hypervisor)
+    for task, error, reason in (
+        ({"name": "new", "state": "running"}, NotFound, "There is no machine 'new' on hv1, and nothing says"),
+        ({"name": "new", "vcpus": 1}, InvalidDefinition, "new is new and needs memory"),
+        ({"name": "new", "memory": 16, "disks": [{"pool": "none", "size": 1}]}, NotFound, "there are: default"),
+    ):
+        assert vm(**task, check=True)["changed"]
+        with pytest.raises(error, match=reason):
+            vm(**task)
+    assert everything(hypervisor) == before
+    planned = vm(name="new", state="running", autostart=True, check=True)
+    assert planned["msg"] == "new is not there yet. new: would change autostart, state."
+    assert planned["vm"] == {"name": "new", "uuid": None, "state": "absent"}
 
 
 @pytest.mark.parametrize("name", ["running", "paused", "saved", "off", "crashed"])
