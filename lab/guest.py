@@ -4,8 +4,8 @@
 """A tiny Linux for machines inside the hosts: 15 MB, up in three seconds under emulation.
 
 Debian's cloud kernel and, as its initramfs, busybox with a dozen modules. It answers the ACPI power button, has a shell
-on the serial console, takes its address from the kernel command line (``address=192.0.2.1/24``), and serves a number
-that grows ten times a second at ``http://ADDRESS/count``.
+on the serial console, takes its address from the kernel command line (``address=192.0.2.1/24``, or ``address=dhcp``),
+and serves a number that grows ten times a second at ``http://ADDRESS/count``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ _INIT: t.Final = """#!/bin/busybox sh
 export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in virtio_pci virtio_blk virtio_net virtio_balloon evdev button; do modprobe $module; done
-ip link set lo up; ip link set eth0 up; ip address add "$address" dev eth0
+ip link set lo up; ip link set eth0 up
+case "$address" in dhcp) udhcpc -i eth0 -s /bin/lease >/dev/null;; *) ip address add "$address" dev eth0;; esac
 # acpid looks once for what it listens to.
 (until [ -e /dev/input/event1 ]; do sleep 0.1; done; exec acpid -d -f) >/dev/null 2>&1 &
 (n=0; while :; do n=$((n+1)); echo $n > /www/count.new; mv /www/count.new /www/count; sleep 0.1; done) &
 httpd -p 80 -h /www
 echo "up after $(cut -d' ' -f1 /proc/uptime) s, at $address" >/dev/console
 exec setsid cttyhack sh </dev/console >/dev/console 2>&1
+"""
+# What udhcpc calls, with what it got as its environment.
+_LEASE: t.Final = """#!/bin/sh
+[ "$1" = bound ] && ip address add "$ip/$mask" dev "$interface" && echo "leased $ip" >/dev/console
 """
 _POWER_BUTTON: t.Final = "#!/bin/sh\necho powering off >/dev/console\npoweroff -f\n"
 
@@ -61,7 +66,7 @@ def _kernel_package() -> str:
 
 
 def guest(lab: Lab) -> Guest:
-    recipe = hashlib.sha256(repr((_kernel_package(), _MODULES, _INIT, _POWER_BUTTON)).encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(repr((_kernel_package(), _MODULES, _INIT, _LEASE, _POWER_BUTTON)).encode()).hexdigest()[:12]
     return Guest(lab.cache / f"guest-{recipe}")
 
 
@@ -99,6 +104,7 @@ def _furnish(root: pathlib.Path, packages: pathlib.Path) -> None:
     for name in _MODULES:
         shutil.copy(next(libraries.rglob(f"{name}.ko*")), modules)
     run(root / "bin/busybox", "depmod", "-b", root, libraries.name)
-    for path, text in ((root / "init", _INIT), (root / "etc/acpi/PWRF/00000080", _POWER_BUTTON)):
+    scripts = {"init": _INIT, "bin/lease": _LEASE, "etc/acpi/PWRF/00000080": _POWER_BUTTON}
+    for path, text in ((root / name, text) for name, text in scripts.items()):
         path.write_text(text)
         path.chmod(0o755)
