@@ -195,7 +195,9 @@ def new(
         apply(node, _usual(node, wanted, offers))
         if "q35" in (defaults.get("machine") or ""):
             devices = xmltree.write(node, "devices?", "")
-            devices.extend(xmltree.element("controller", type="pci", model="pcie-root-port") for _port in range(_PORTS))
+            # libvirt takes the first controller for the root.
+            for model in ("pcie-root", *["pcie-root-port"] * _PORTS):
+                devices.append(xmltree.element("controller", type="pci", model=model))
     return node
 
 
