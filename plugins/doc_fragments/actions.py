@@ -1086,6 +1086,368 @@ options:
     default: false
 """
 
+    SECRET = r"""
+options:
+  uuid:
+    description:
+      - UUID of the secret.
+    type: str
+  usage_type:
+    description:
+      - Kind of what it is for.
+    type: str
+    choices:
+      - volume
+      - ceph
+      - iscsi
+      - tls
+      - vtpm
+  usage:
+    description:
+      - 'What it is for: the path of a volume, or the name by which others refer to it.'
+    type: str
+  state:
+    description:
+      - Whether there is to be such a secret.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+  description:
+    description:
+      - A description.
+    type: str
+  ephemeral:
+    description:
+      - Kept in memory only, until libvirt restarts.
+    type: bool
+  private:
+    description:
+      - Nobody may read the value, neither over libvirt. Cannot be changed later.
+    type: bool
+  value:
+    description:
+      - The secret itself.
+    type: str
+  encoding:
+    description:
+      - How O(value) is written. Keys of Ceph are V(base64).
+    type: str
+    default: text
+    choices:
+      - text
+      - base64
+  update_value:
+    description:
+      - V(on_create) sets the value of a new secret only. With V(always) the value of a private secret,
+        which cannot be compared, is set at each run, and told as a change.
+    type: str
+    default: always
+    choices:
+      - always
+      - on_create
+"""
+
+    VOLUME_INFO = r"""
+options:
+  pool:
+    description:
+      - Storage pool, or a pattern like iso*.
+    type: str
+  name:
+    description:
+      - Name of a volume, or a pattern like web*.
+    type: str
+"""
+
+    VOLUME = r"""
+options:
+  name:
+    description:
+      - Name of the volume; in a directory it is the file's name.
+    type: str
+    required: true
+  pool:
+    description:
+      - Storage pool of the volume.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether there is to be such a volume.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+  size:
+    description:
+      - Size, a number of GiB or a number with its unit, for example V(20) or V(512MiB). A volume that
+        is smaller grows.
+    type: str
+  format:
+    description:
+      - Format of the file, for example V(qcow2) or V(raw). By default V(qcow2) where volumes are files;
+        other pools hold raw data.
+    type: str
+  allocation:
+    description:
+      - How much of its size a new volume takes from the pool at once.
+    type: str
+    choices:
+      - sparse
+      - full
+  backing:
+    description:
+      - 'What a linked volume is based on: it holds only what differs. Of a path or of a volume.'
+    type: dict
+    suboptions:
+      path:
+        description:
+          - File or block device.
+        type: str
+      pool:
+        description:
+          - Storage pool of the volume, by default the same.
+        type: str
+      vol:
+        description:
+          - Name of the volume.
+        type: str
+      format:
+        description:
+          - Its format, by default what libvirt finds.
+        type: str
+  source:
+    description:
+      - The volume that a new one is a copy of.
+    type: dict
+    suboptions:
+      pool:
+        description:
+          - Storage pool of the volume, by default the same.
+        type: str
+      vol:
+        description:
+          - Name of the volume.
+        type: str
+  content:
+    description:
+      - What is written into the volume.
+    type: dict
+    suboptions:
+      path:
+        description:
+          - File on the host where the module runs; with O(via=xmpp) on the hypervisor, below a directory
+            that its agent allows.
+        type: str
+      url:
+        description:
+          - URL of http or https, which that host fetches. Needs O(content.checksum).
+        type: str
+      checksum:
+        description:
+          - SHA-256 of the content, in hexadecimal.
+        type: str
+      update:
+        description:
+          - V(on_create) fills a volume when it is made, and leaves it alone from then on. V(always) compares
+            checksums and makes a volume anew whose content differs.
+        type: str
+        choices:
+          - on_create
+          - always
+  encryption:
+    description:
+      - Encryption of a new volume of the format V(raw).
+    type: dict
+    suboptions:
+      format:
+        description:
+          - How.
+        type: str
+        choices:
+          - luks
+      credential:
+        description:
+          - UUID of the libvirt secret that has the passphrase.
+        type: str
+  download:
+    description:
+      - File that is to hold the volume's content, on the host where the module runs; with O(via=xmpp)
+        on the hypervisor, below a directory that its agent allows.
+    type: str
+  wipe:
+    description:
+      - Overwrite a volume before it is deleted.
+    type: bool
+    default: false
+  force:
+    description:
+      - Also shrink a volume, and delete one that a machine which is off or another volume needs. A volume
+        in use by a running machine is never touched.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - Seconds that moving content may take at most.
+    type: int
+    default: 3600
+"""
+
+    POOL_INFO = r"""
+options:
+  name:
+    description:
+      - Name of a pool, or a pattern like iso*.
+    type: str
+  uuid:
+    description:
+      - UUID of the pool.
+    type: str
+"""
+
+    POOL = r"""
+options:
+  name:
+    description:
+      - Name of the pool.
+    type: str
+  uuid:
+    description:
+      - UUID of the pool.
+    type: str
+  state:
+    description:
+      - What the pool is to be. V(present) leaves it active or inactive, as it is.
+    type: str
+    default: present
+    choices:
+      - present
+      - absent
+      - active
+      - inactive
+  type:
+    description:
+      - Kind of storage. A new pool is a directory unless something else is named.
+    type: str
+    choices:
+      - dir
+      - fs
+      - netfs
+      - logical
+      - disk
+      - iscsi
+      - iscsi-direct
+      - scsi
+      - mpath
+      - rbd
+      - gluster
+      - sheepdog
+      - zfs
+      - vstorage
+  target:
+    description:
+      - Where the volumes appear on the hypervisor, for example the directory. Types that have one usual
+        place need none.
+    type: str
+  source:
+    description:
+      - Where the storage comes from.
+    type: dict
+    suboptions:
+      hosts:
+        description:
+          - Servers, each a name or an address, with C(:port) where it is not the usual one.
+        type: list
+        elements: str
+      dir:
+        description:
+          - Directory that the server exports.
+        type: str
+      name:
+        description:
+          - Volume group, Ceph pool, Gluster volume or ZFS pool.
+        type: str
+      devices:
+        description:
+          - Block devices; of iSCSI the target's IQN.
+        type: list
+        elements: str
+      adapter:
+        description:
+          - SCSI host adapter, for example V(scsi_host1).
+        type: str
+      format:
+        description:
+          - Format of the source, for example V(ext4), V(nfs), V(lvm2), V(gpt).
+        type: str
+      initiator:
+        description:
+          - IQN as which to log in.
+        type: str
+      username:
+        description:
+          - User as whom to log in.
+        type: str
+      credential:
+        description:
+          - UUID of the libvirt secret that has the user's password or key.
+        type: str
+  permissions:
+    description:
+      - What the directory gets when the pool is built.
+    type: dict
+    suboptions:
+      mode:
+        description:
+          - Mode of the directory, for example V('0750').
+        type: str
+      owner:
+        description:
+          - Numeric id of the directory's owner.
+        type: int
+      group:
+        description:
+          - Numeric id of the directory's group.
+        type: int
+  xml:
+    description:
+      - The whole definition as libvirt's pool XML.
+    type: str
+  autostart:
+    description:
+      - Whether it becomes active with its hypervisor.
+    type: bool
+  build:
+    description:
+      - Make the directory, file system, partition table or volume group of a new pool. What is there
+        already is never overwritten.
+    type: bool
+    default: false
+  refresh:
+    description:
+      - Look what others have put into the pool. This is no change.
+    type: bool
+    default: false
+  apply:
+    description:
+      - An active pool takes over a changed definition when it becomes active the next time; V(restart)
+        has it do so at once.
+    type: str
+    default: config
+    choices:
+      - config
+      - restart
+  remove_contents:
+    description:
+      - With O(state=absent), delete all volumes of the pool, and its directory or volume group. Otherwise
+        all data stay.
+    type: bool
+    default: false
+"""
+
     VM_SCREENSHOT = r"""
 options:
   name:

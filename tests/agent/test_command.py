@@ -46,6 +46,7 @@ def test_a_right_configuration_passes(world: World) -> None:
         ("administrators = ['admin@", "administrators = ['", "administrators: 'xmpp.test' is not a JID"),
         ("[xmpp]", "[xmpp", "is not TOML"),
         ("state_dir = '", "state_dir = '/nosuch", "state_dir: /nosuch"),
+        ("state_dir = '", "exchange = ['srv']\nstate_dir = '", "exchange: srv is not a directory"),
     ],
 )
 def test_faults_of_the_file_are_named(world: World, old: str, new: str, fault: str) -> None:

@@ -70,6 +70,11 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "network_info": ({"name": "ev*"}, "networks"),
     "nwfilter": ({"name": "every", "definition": {"chain": "root"}}, "unsupported"),
     "nwfilter_info": ({}, "unsupported"),
+    "pool": ({"name": "every", "state": "active", "definition": {"target": "/srv/every"}}, "pool"),
+    "pool_info": ({"name": "ev*"}, "pools"),
+    "volume": ({"pool": "every", "name": "a", "definition": {"size": "512MiB"}}, "job"),
+    "volume_info": ({"pool": "every"}, "changed"),
+    "secret": ({"usage_type": "ceph", "usage": "client.every", "value": "a key"}, "unsupported"),
     "job": ({"id": "nosuch"}, "not_found"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
@@ -140,9 +145,8 @@ async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str,
     assert answer.find(f"{{{COMMANDS}}}note").text
     form = answer.find(f"{{{DATA}}}x")
     fields = {field.get("var", "").split(".")[0]: True for field in form.iter(f"{{{DATA}}}field")}
-    tables = (
-        dict.fromkeys(("vms", "snapshots", "networks"), True) if form.find(f"{{{DATA}}}reported") is not None else {}
-    )
+    told = form.find(f"{{{DATA}}}reported") is not None
+    tables = dict.fromkeys(("vms", "snapshots", "networks", "pools"), True) if told else {}
     return {**fields, **tables, "changed": True}
 
 

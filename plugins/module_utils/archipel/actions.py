@@ -60,9 +60,12 @@ class Secret(str):
 
 
 def shown(value: t.Any) -> t.Any:
-    """Data as it may be told: in results, changes, events, logs and whatever is kept of a request."""
+    """Data as it may be told: in results, changes, events, logs and whatever is kept of a request. A definition is its
+    fields."""
     if isinstance(value, Secret):
         return HIDDEN
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: shown(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: shown(item) for key, item in value.items()}
     return [shown(item) for item in value] if isinstance(value, (list, tuple)) else value

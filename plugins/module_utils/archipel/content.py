@@ -15,6 +15,7 @@ import hashlib
 import http.client
 import os
 import re
+import stat
 import tempfile
 import time
 import typing as t
@@ -105,13 +106,19 @@ def opened(place: str, terms: Terms) -> t.Iterator[Source]:
 
 @contextlib.contextmanager
 def _own(path: str, terms: Terms) -> t.Iterator[Source]:
+    # Before it is opened, since who may not read it may not find out either whether it is there.
+    terms.allow(os.path.realpath(path))
     try:
-        with open(path, "rb") as file:
-            # Asked of what is open, so that no link can be put there in between.
-            terms.allow(os.path.realpath(f"/proc/self/fd/{file.fileno()}"))
-            if not os.path.isfile(path):
-                raise InvalidDefinition(f"{path}: is not a regular file.")
-            yield Source(path, os.fstat(file.fileno()).st_size, file)
+        # A pipe would let us wait for its other end.
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode):
+            os.close(number)
+            raise InvalidDefinition(f"{path}: is not a regular file.")
+        with open(number, "rb") as file:
+            # Asked again of what is open, so that no link can be put there in between.
+            terms.allow(os.path.realpath(f"/proc/self/fd/{number}"))
+            yield Source(path, about.st_size, file)
     except FileNotFoundError:
         raise NotFound(f"{path}: there is no such file on the host where this runs.") from None
     except PermissionError:
@@ -181,10 +188,16 @@ def digest(handle: t.Any, volume: t.Any, length: int, terms: Terms) -> str | Non
     return found.hexdigest() if read >= length else None
 
 
+def place_of(path: str) -> str:
+    """Where a file that is written, or written anew, comes to lie."""
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name)
+
+
 def download(handle: t.Any, volume: t.Any, path: str, terms: Terms) -> None:
     """Write the volume's content into a file, which is there whole or not at all."""
+    terms.allow(place_of(path))
     directory, name = os.path.split(path)
-    terms.allow(os.path.join(os.path.realpath(directory), name))
     try:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{name}.", delete=False) as file:
             try:

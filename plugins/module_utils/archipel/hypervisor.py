@@ -20,10 +20,13 @@ from .machine import Machine, Result
 from .machines import Machines
 from .networks import Networks
 from .nwfilters import NwFilters
+from .pools import Pools
+from .secrets import Secrets
 from .snapshots import Snapshots
+from .volumes import Volumes
 
 
-class Hypervisor(Machines, Attachments, Consoles, Networks, NwFilters, Snapshots):
+class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(

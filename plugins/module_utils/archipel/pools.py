@@ -94,8 +94,13 @@ class Pools(Host):
         if state == "absent":
             work.plan_removal(remove_contents=remove_contents)
         else:
-            work.plan_definition(build=build, lasting=state != "inactive", restart=apply == "restart")
-            work.plan_state(state, autostart)
+            if state == "inactive":
+                work.plan_stop()
+            work.plan_definition(build=build, restart=apply == "restart")
+            if state == "active":
+                work.plan_start()
+            if autostart is not None:
+                work.plan_autostart(autostart)
             if refresh:
                 work.plan_refresh()
         if not check:
@@ -156,8 +161,7 @@ class _Work:
 
     # -- the plan
 
-    def plan_definition(self, *, build: bool, lasting: bool, restart: bool) -> None:
-        """``lasting``: it is not asked to be inactive in the end."""
+    def plan_definition(self, *, build: bool, restart: bool) -> None:
         if self.pool is None:
             self._plan_new(build=build)
             return
@@ -176,10 +180,10 @@ class _Work:
                 changes.append(Change("persistent", False, True))
         if not changes:
             return
-        restart = restart and self.active and lasting
+        restart = restart and self.active
         if restart:
-            self._plan_step("active", "inactive", lambda: self.pool.destroy())
-        elif self.active and lasting:
+            self.plan_stop()
+        elif self.active:
             self.restart_reasons = [
                 f"{change.path} is changed in the configuration; an active pool takes it over when it is stopped and"
                 " started (apply: restart)."
@@ -187,7 +191,7 @@ class _Work:
             ]
         self.plan.add(changes, functools.partial(self._define, node))
         if restart:
-            self._plan_step("inactive", "active", lambda: self.pool.create())
+            self.plan_start()
 
     def _plan_new(self, *, build: bool) -> None:
         if not self.name:
@@ -252,19 +256,20 @@ class _Work:
         with doing(f"Define the storage pool {self.name}"):
             self.pool = self.handle.storagePoolDefineXML(xmltree.serialise(node), 0)
 
-    def plan_state(self, state: str, autostart: bool | None) -> None:
-        if state == "active" and not self.active:
+    def plan_start(self) -> None:
+        if not self.active:
             self._plan_step("inactive", "active", lambda: self.pool.create())
-        elif state == "inactive" and self.active:
+
+    def plan_stop(self) -> None:
+        if self.active:
             self._plan_step("active", "inactive", lambda: self.pool.destroy())
+
+    def plan_autostart(self, wanted: bool) -> None:
         with doing(f"Look at the storage pool {self.name}"):
             now = bool(self.pool.autostart()) if self.pool is not None and self.pool.isPersistent() else False
-        if autostart is not None and autostart != now:
-            self._plan(
-                Change("autostart", now, autostart),
-                f"Set the autostart of the storage pool {self.name}",
-                lambda: self.pool.setAutostart(int(autostart)),
-            )
+        if wanted != now:
+            what = f"Set the autostart of the storage pool {self.name}"
+            self._plan(Change("autostart", now, wanted), what, lambda: self.pool.setAutostart(int(wanted)))
 
     def plan_refresh(self) -> None:
         def run() -> None:

@@ -242,9 +242,7 @@ class _Work:
 
     def _look_at_file(self, path: str) -> None:
         """What would fail is to fail in check mode too, but for a file that an earlier task would put there."""
-        if self.check and not os.path.exists(path):
-            return
-        with content.opened(path, self.asked.terms):
+        with contextlib.suppress(*((NotFound,) if self.check else ())), content.opened(path, self.asked.terms):
             pass
 
     def _look_at_origin(self, key: str, named: t.Mapping[str, str]) -> None:
@@ -347,6 +345,8 @@ class _Work:
                 with doing("It could not be removed"):
                     volume.delete(0)
                 left = f"The half-made volume {self.who} was removed."
+            except NotFound:
+                left = f"The half-made volume {self.who} is gone; somebody else has removed it."
             except ArchipelError as why:
                 left = f"The volume {self.who} is there half-made. {why.message}"
             raise type(error)(f"{error.message} {left}") from error
@@ -416,11 +416,14 @@ class _Work:
 
     def _plan_content(self, wanted: t.Mapping[str, t.Any]) -> None:
         terms, place = self.asked.terms, wanted.get("url") or wanted["path"]
-        if self.check and "path" in wanted and not os.path.exists(place):
+        try:
+            with content.opened(place, terms) as source:
+                length = source.length
+        except NotFound:
+            if not self.check:
+                raise
             self.plan.add([Change("content", None, place, "live")], _nothing)
             return
-        with content.opened(place, terms) as source:
-            length = source.length
         new = wanted.get("checksum") or content.digest_of_file(place, terms)
         old = content.digest(self.handle, self.volume, length, terms)
         if old == new:
@@ -436,6 +439,7 @@ class _Work:
 
     def _plan_download(self, path: str) -> None:
         terms, volume, old = self.asked.terms, self.volume, None
+        terms.allow(content.place_of(path))
         if volume is not None and not self.plan.changes:
             self._refuse_in_use("downloaded")
             if os.path.exists(path):

@@ -60,7 +60,8 @@ class Libvirt:
 @dataclasses.dataclass(frozen=True)
 class Config:
     """``contacts``: which machines are contacts, ``managed``, ``all`` or ``none``. ``administrators`` and ``peers`` are
-    bare JIDs; peers are the other hypervisors' accounts."""
+    bare JIDs; peers are the other hypervisors' accounts. Below the directories ``exchange`` who may change storage can
+    have files read into volumes and written from them."""
 
     name: str
     xmpp: Xmpp
@@ -69,6 +70,7 @@ class Config:
     state_dir: pathlib.Path = pathlib.Path("/var/lib/archipel")
     administrators: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
+    exchange: tuple[str, ...] = ()
 
     @property
     def jid(self) -> str:
@@ -156,6 +158,9 @@ def _contradictions(config: Config) -> t.Iterator[str]:
             ssl.create_default_context(cafile=str(config.xmpp.ca_file))
         except ssl.SSLError:
             yield f"xmpp.ca_file: {config.xmpp.ca_file} holds no certificates in PEM."
+    for directory in config.exchange:
+        if not os.path.isabs(directory) or not os.path.isdir(directory):
+            yield f"exchange: {directory} is not a directory, or not written from the root on."
     if not os.access(config.state_dir, os.W_OK | os.X_OK):
         yield f"state_dir: {config.state_dir} does not exist or may not be written by this user."
 

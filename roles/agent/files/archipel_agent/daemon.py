@@ -66,7 +66,7 @@ class Agent:
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
         self.health = Health(self.database, config.state_dir / "agent.db")
-        self.link = Link(config.libvirt.uri, config.name, self.peers, self.health)
+        self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.pubsub, self.database)

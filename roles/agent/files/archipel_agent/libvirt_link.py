@@ -73,10 +73,10 @@ class Lane:
         self.connection: Connection | None = None
         self.hypervisor: Hypervisor | None = None
 
-    def open(self, uri: str, name: str, peers: Peers, record: Record) -> None:
+    def open(self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record) -> None:
         self.connection = Connection(uri)
         self.connection.open()
-        self.hypervisor = Hypervisor(self.connection, name=name, peers=peers, record=record)
+        self.hypervisor = Hypervisor(self.connection, name, peers, exchange, record)
 
     def close(self) -> None:
         self.hypervisor = None
@@ -92,10 +92,11 @@ class Link:
     ``switched()`` when libvirt is lost or reached again.
     """
 
-    def __init__(self, uri: str, name: str, peers: Peers, record: Record) -> None:
+    def __init__(self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record) -> None:
         self.uri = uri
         self.name = name
         self.peers = peers
+        self.exchange = exchange
         self.record = record
         self.machines: dict[str, MachineState] = {}
         self.up = asyncio.Event()
@@ -160,7 +161,8 @@ class Link:
         lost = self._lost
         self._waiting_events = []
         for lane in self.lanes.values():
-            await loop.run_in_executor(lane.executor, lane.open, self.uri, self.name, self.peers, self.record)
+            host = (self.uri, self.name, self.peers, self.exchange, self.record)
+            await loop.run_in_executor(lane.executor, lane.open, *host)
             assert lane.connection is not None
             lane.connection.on_close(functools.partial(_set_soon, loop, lost))
         # Listed after the events are asked for: what happens meanwhile is replayed on top of the list.

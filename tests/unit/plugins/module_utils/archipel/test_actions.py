@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 from archipel import actions
-from archipel.actions import HIDDEN, SECRET, Action, Progress, Secret, action, actions_of, find, shown
+from archipel.actions import HIDDEN, SECRET, Action, OfMachine, Progress, Secret, action, actions_of, find, shown
 from archipel.errors import InvalidArgument, UnknownAction
 
 Text = t.Annotated[str, "A text."]
@@ -93,6 +93,7 @@ def test_a_secret_is_the_text_itself_to_who_uses_it() -> None:
 def test_a_secret_is_hidden_wherever_it_is_in_what_is_shown() -> None:
     data = {"a": Secret("1234"), "b": [{"c": Secret("1234")}, ("d", Secret("1234"))], "e": 1}
     assert shown(data) == {"a": HIDDEN, "b": [{"c": HIDDEN}, ["d", HIDDEN]], "e": 1}
+    assert shown({"definition": OfMachine("x", (Secret("1234"),))})["definition"]["phrases"] == [HIDDEN]
 
 
 @pytest.mark.parametrize(
