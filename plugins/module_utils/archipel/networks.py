@@ -15,8 +15,8 @@ import dataclasses
 import fnmatch
 import typing as t
 
-from . import network as definitions
-from . import xmltree
+from . import network, xmltree
+from . import network_definition as definitions
 from .actions import action
 from .connection import doing, libvirt
 from .elements import Change
@@ -24,7 +24,7 @@ from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition,
 from .host import MAX_NAME, Check, Host
 from .machine import Result, canonical_uuid
 from .nested import Edit, Mode
-from .network import NETWORK, NOTHING, NetworkDefinition
+from .network_definition import NOTHING, NetworkDefinition
 from .plan import Plan
 
 NetworkState = t.Literal["present", "absent", "active", "inactive"]
@@ -74,7 +74,7 @@ class Networks(Host):
                 continue
             # A network may go between the list and the look; then there is nothing to tell of it.
             with contextlib.suppress(NotFound):
-                described = describe_network(found[key])
+                described = network.describe(found[key])
                 if wanted in (None, described["uuid"]):
                     networks.append({**described, "hypervisor": self.name})
         return {"changed": False, "networks": networks}
@@ -101,7 +101,8 @@ class Networks(Host):
         apply: t.Annotated[
             Apply,
             "How an active network is changed: V(live) what can be at once and the rest for its next start, V(config)"
-            " all for its next start, V(restart) all at once, if need be by a restart, which cuts machines off.",
+            " all for its next start, V(restart) all at once, by a restart if need be: machines are cut off for a"
+            " moment.",
         ] = "live",
         force: t.Annotated[bool, "Stop or remove the network though machines are connected to it."] = False,
         check: Check = False,
@@ -134,66 +135,6 @@ def _lookup(function: t.Callable[[str], t.Any], key: str) -> t.Any:
             if error.get_error_code() != libvirt.VIR_ERR_NO_NETWORK:
                 raise
             return None
-
-
-def document(virnetwork: t.Any, *, inactive: bool) -> t.Any:
-    """The network's XML, as it is configured or as it runs."""
-    with doing(f"Read the definition of network {virnetwork.name()}"):
-        if inactive:
-            # The test driver does not know the flag.
-            with contextlib.suppress(libvirt.libvirtError):
-                return xmltree.parse_trusted(virnetwork.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
-        return xmltree.parse_trusted(virnetwork.XMLDesc())
-
-
-def describe_network(virnetwork: t.Any) -> Result:
-    """Everything that ``network_info`` tells of a network, as it runs."""
-    with doing(f"Look at network {virnetwork.name()}"):
-        described = {
-            "name": virnetwork.name(),
-            "uuid": virnetwork.UUIDString(),
-            "active": bool(virnetwork.isActive()),
-            "persistent": bool(virnetwork.isPersistent()),
-            "autostart": bool(virnetwork.autostart()),
-        }
-    node = document(virnetwork, inactive=False)
-    return {
-        **described,
-        **NETWORK.read(node),
-        "leases": leases(virnetwork) if described["active"] else [],
-        "machines": connected(virnetwork) if described["active"] else [],
-    }
-
-
-def leases(virnetwork: t.Any) -> list[Result]:
-    """Addresses that the network's DHCP server has given out. None, where a driver has none to tell."""
-    try:
-        with doing(f"Ask network {virnetwork.name()} for its leases"):
-            found = virnetwork.DHCPLeases() or []
-    except ArchipelError:
-        return []
-    told = [
-        {
-            "ip": lease["ipaddr"],
-            "prefix": lease["prefix"],
-            "mac": lease["mac"],
-            "hostname": lease["hostname"],
-            "client_id": lease["clientid"],
-            "expires": lease["expirytime"] or None,
-        }
-        for lease in found
-    ]
-    return sorted(told, key=lambda lease: (str(lease["mac"]), str(lease["ip"])))
-
-
-def connected(virnetwork: t.Any) -> list[str]:
-    """Names of the running machines with a port of this network (virNetworkListAllPorts)."""
-    try:
-        with doing(f"Ask network {virnetwork.name()} for its ports"):
-            ports = [xmltree.parse_trusted(port.XMLDesc()) for port in virnetwork.listAllPorts()]
-    except ArchipelError:
-        return []
-    return sorted({xmltree.read(port, "owner/name") or "" for port in ports})
 
 
 def _in_words(network: Result) -> str:
@@ -252,8 +193,10 @@ class _Convergence:
         if self.desired.state == "absent":
             self._plan_removal()
             return
-        current = None if self.there is None else document(self.there, inactive=True)
+        current = None if self.there is None else network.document(self.there, inactive=True)
         self.target = self._target(current)
+        if self.target is not None:
+            self._refuse_faults(current, self.target)
         if current is not None and self.target is not None:
             self._plan_changes(current, self.target)
         elif self.target is not None:
@@ -281,11 +224,14 @@ class _Convergence:
             xmltree.write(target, "name", self.name)
         if self.uuid:
             xmltree.write(target, "uuid", self.uuid)
+        return target
+
+    def _refuse_faults(self, current: t.Any | None, target: t.Any) -> None:
+        """Addresses that cannot be, unless they were there before."""
         known = definitions.faults(current) if current is not None else []
         for fault in definitions.faults(target):
             if fault not in known:
                 raise InvalidDefinition(f"{self.who}: {fault}")
-        return target
 
     def _plan_removal(self) -> None:
         if self.there is None:
@@ -298,7 +244,7 @@ class _Convergence:
     def _plan_stop(self) -> None:
         if not self.active:
             return
-        machines = connected(self.there)
+        machines = network.connected(self.there)
         if machines and not self.desired.force:
             raise Conflict(
                 f"{self.who} is used by {', '.join(machines)}; stop what is connected, or use force: true, which cuts"
@@ -322,7 +268,7 @@ class _Convergence:
         rest = definitions.compare_rest(current, target) if self.given is not None else []
         live: list[Edit] = []
         if self.active:
-            running = document(self.there, inactive=False)
+            running = network.document(self.there, inactive=False)
             live = definitions.compare(running, self._target(running))
         if config or rest:
             self._refuse_taken(target)
@@ -382,9 +328,9 @@ class _Convergence:
             for edit in edits
             for change in edit.changes
         ]
-        machines = connected(self.there) if self.restart_reasons else []
+        machines = network.connected(self.there) if self.restart_reasons else []
         if machines:
-            self.restart_reasons.append(f"A restart cuts off what is connected: {', '.join(machines)}.")
+            self.restart_reasons.append(f"While it restarts, it is cut off from: {', '.join(machines)}.")
 
     def _plan_autostart(self) -> None:
         wanted = self.desired.autostart
@@ -403,11 +349,11 @@ class _Convergence:
             return
         target = self.target
         if target is None and self.there is not None:
-            target = document(self.there, inactive=True)
+            target = network.document(self.there, inactive=True)
         if target is not None:
             self._refuse_overlap(target)
         change = Change("state", "absent" if self.not_there_yet else "inactive", "active", "live")
-        self.plan.add([change], lambda: self._ask("Start", self.there.create))
+        self.plan.add([change], self._start)
 
     def _others(self) -> t.Iterator[tuple[str, bool, t.Any]]:
         """Name, whether it is active, and document of each other network."""
@@ -416,7 +362,7 @@ class _Convergence:
         for name, active, virnetwork in found:
             if name != self.name:
                 with contextlib.suppress(NotFound):
-                    yield name, active, document(virnetwork, inactive=False)
+                    yield name, active, network.document(virnetwork, inactive=False)
 
     def _refuse_taken(self, target: t.Any) -> None:
         """A bridge that another network has."""
@@ -475,11 +421,15 @@ class _Convergence:
         self._define(target)
         self._ask("Stop", self.there.destroy)
         try:
-            self._ask("Start", self.there.create)
+            self._start()
         except ArchipelError:
             self._define(current)
-            self._ask("Start", self.there.create)
+            self._start()
             raise
+
+    def _start(self) -> None:
+        self._ask("Start", self.there.create)
+        self.restart_reasons += network.reconnect(self.handle, self.there)
 
     # -- the result
 
@@ -505,7 +455,7 @@ class _Convergence:
         gone = not check and self.desired.state == "absent"
         if self.there is not None and not gone:
             with contextlib.suppress(NotFound):
-                return {**describe_network(self.there), "hypervisor": self.hypervisor.name}
+                return {**network.describe(self.there), "hypervisor": self.hypervisor.name}
         return {"name": self.name, "uuid": self.uuid, "active": False}
 
 

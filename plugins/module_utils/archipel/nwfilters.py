@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from . import xmltree
-from .actions import action
+from .actions import action, nearest
 from .connection import doing, libvirt
 from .elements import Attribute, Change, Element
 from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
@@ -320,11 +320,17 @@ class NwFilters(Host):
                 " begins with a letter."
             )
         plan = Plan()
-        current = self._filters().get(name)
+        filters = self._filters()
         if state == "absent":
-            self._plan_no_filter(plan, name, current)
+            self._plan_no_filter(plan, name, filters)
         else:
-            self._plan_filter(plan, name, current, given, definition)
+            target = self._plan_filter(plan, name, filters, given, definition)
+            # In check mode they may be what an earlier task of the play is to make.
+            for missing in () if check else sorted(_references(target) - {*filters, name}):
+                raise NotFound(
+                    f"The network filter {name} is to include {missing!r}, which is not on {self.name}."
+                    f"{nearest(missing, filters)}"
+                )
         if not check:
             plan.run()
         try:
@@ -339,10 +345,10 @@ class NwFilters(Host):
             return {"name": name, "uuid": None}
         return self._describe_filter(name, filters, self._filtered())
 
-    def _plan_no_filter(self, plan: Plan, name: str, current: t.Any) -> None:
-        if current is None:
+    def _plan_no_filter(self, plan: Plan, name: str, filters: t.Mapping[str, t.Any]) -> None:
+        if name not in filters:
             return
-        users = _users(name, self._filters())
+        users = _users(name, filters)
         machines = sorted(
             {machine for machine, used in self._filtered() if used in {name, *users}}
             | {machine for machine, used in self._configured() if used in {name, *users}}
@@ -352,7 +358,11 @@ class NwFilters(Host):
             raise Conflict(f"The network filter {name} is used by {', '.join(who)}; take it from there first.")
         plan.add([Change("state", "present", "absent")], lambda: self._undefine_filter(name))
 
-    def _plan_filter(self, plan: Plan, name: str, current: t.Any, given: t.Any, definition: FilterDefinition) -> None:
+    def _plan_filter(
+        self, plan: Plan, name: str, filters: t.Mapping[str, t.Any], given: t.Any, definition: FilterDefinition
+    ) -> t.Any:
+        """Plans what is missing; the document that the filter is to have."""
+        current = filters.get(name)
         if current is None and given is None and not definition:
             raise NotFound(
                 f"There is no network filter {name!r} on {self.name}, and nothing says what it is to be made of"
@@ -371,11 +381,12 @@ class NwFilters(Host):
             # libvirt knows a filter by its UUID when it is defined again.
             xmltree.write(target, "uuid", xmltree.read(current, "uuid"))
             changes = compare(current, target)
-            users = {name, *_users(name, self._filters())}
+            users = {name, *_users(name, filters)}
             if any(used in users for _machine, used in self._filtered()):
                 changes = [dataclasses.replace(change, scope="live") for change in changes]
         if changes:
             plan.add(changes, lambda: self._define_filter(name, target))
+        return target
 
     def _define_filter(self, name: str, target: t.Any) -> None:
         with doing(f"Define network filter {name}"):
@@ -425,15 +436,16 @@ class NwFilters(Host):
         }
 
 
+def _references(node: t.Any) -> set[str]:
+    """The filters that one includes."""
+    return set(xmltree.read_all(node, "filterref/@filter"))
+
+
 def _users(name: str, filters: t.Mapping[str, t.Any]) -> list[str]:
     """Filters that include this one, directly or not."""
     found: set[str] = set()
     seek = {name}
     while seek:
-        seek = {
-            user
-            for user, node in filters.items()
-            if user not in found and seek & set(xmltree.read_all(node, "filterref/@filter"))
-        }
+        seek = {user for user, node in filters.items() if user not in found and seek & _references(node)}
         found |= seek
     return sorted(found - {name})

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 from archipel.errors import Conflict, InvalidDefinition, InvalidRequest, NotFound
 from archipel.hypervisor import Hypervisor
-from archipel.network import NETWORK
+from archipel.network_definition import NETWORK
 
 Result = dict[str, t.Any]
 Run = t.Callable[..., Result]

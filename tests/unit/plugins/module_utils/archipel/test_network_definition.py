@@ -10,11 +10,12 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel import network, xmltree
+from archipel import network_definition as network
+from archipel import xmltree
 from archipel.elements import Attribute
 from archipel.errors import InvalidRequest
 from archipel.nested import Known, Nested, Texts
-from archipel.network import NETWORK, NetworkDefinition, Prefix
+from archipel.network_definition import NETWORK, NetworkDefinition, Prefix
 from lxml import etree
 
 SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
