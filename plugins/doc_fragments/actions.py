@@ -1071,8 +1071,8 @@ options:
   apply:
     description:
       - 'How an active network is changed: V(live) what can be at once and the rest for its next start,
-        V(config) all for its next start, V(restart) all at once, if need be by a restart, which cuts
-        machines off.'
+        V(config) all for its next start, V(restart) all at once, by a restart if need be: machines are
+        cut off for a moment.'
     type: str
     default: live
     choices:
@@ -2068,6 +2068,12 @@ options:
     description:
       - UUID of the machine.
     type: str
+  names:
+    description:
+      - Names of several machines, or patterns like web* of those that are there, in place of a name.
+        Each is brought to the same, and answered for in C(vms).
+    type: list
+    elements: str
   state:
     description:
       - What the machine is to be.

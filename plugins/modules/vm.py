@@ -12,8 +12,13 @@ version_added: 0.1.0
 description:
   - Brings a machine to a definition and a state. Only what the task names is compared and changed.
   - The definition is given by keys, or whole as libvirt's domain XML in O(xml).
-  - A running machine runs on when its definition changes. RV(restart_required) tells that a change waits for its next
-    start.
+  - A running machine runs on when its definition changes. What libvirt can change while it runs is changed at once.
+    Memory and vCPUs within their maxima, disks and network interfaces that are plugged in or taken out, media, link
+    states and networks, sizes and rates of disks. What cannot waits for the next start; RV(restart_required) tells so
+    at every run until then, and RV(restart_reasons) why. O(apply) chooses otherwise.
+  - What is deleted with a machine is what O(remove_volumes) says. Media, shared, read-only and backing files and what
+    another machine uses stay, whatever is asked; RV(volumes_kept) names them.
+  - In check mode a machine or a pool that another task would make is no failure.
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
@@ -22,7 +27,9 @@ extends_documentation_fragment:
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
-    description: Tells exactly what the run would change, without changing it.
+    description: Tells exactly what the run would change, without changing it. Where only the guest system knows (whether
+      it gives back memory or lets go of a disk), the run can find that it does not; then the change's C(scope) is
+      C(config) instead of C(live).
     support: full
   diff_mode:
     description: Shows the changes in the words of the task.
@@ -79,11 +86,49 @@ EXAMPLES = r"""
     state: shutdown
     wait_timeout: 300
 
-- name: A machine is gone, though it may run
+- name: It is turned off hard when it has not shut down after a minute
+  archipel.orchestrator.vm:
+    name: web1
+    state: shutdown
+    force_after: 60
+
+- name: A machine with room to grow runs, and has an address
+  archipel.orchestrator.vm:
+    name: web2
+    state: running
+    memory: 1024
+    max_memory: 4096
+    vcpus: 1
+    max_vcpus: 4
+    autostart: true
+    networks:
+      - network: default
+    wait_for_ip: lease
+
+- name: It has more memory while it runs, and is restarted if that is not possible
+  archipel.orchestrator.vm:
+    name: web2
+    memory: 4096
+    apply: restart
+
+- name: It has these disks and no others
+  archipel.orchestrator.vm:
+    name: web1
+    disks:
+      - target: vda
+    disks_remove_unmanaged: true
+
+- name: All web servers start with their hypervisor
+  archipel.orchestrator.vm:
+    names: ["web*"]
+    autostart: true
+
+- name: A machine is gone, though it may run, with the volumes that were made for it
   archipel.orchestrator.vm:
     name: web1
     state: absent
     force: true
+    remove_volumes: owned
 """
 
 RETURN = r"""
@@ -110,18 +155,29 @@ changes:
       description: V(live) for what took effect at once, V(config) for what the definition says from now on.
       type: str
 restart_required:
-  description: Whether a change takes effect only when the machine starts again.
+  description: Whether the running machine differs, in what the task names, from what it will be when it starts again.
   type: bool
   returned: success
 restart_reasons:
-  description: Which changes those are, and why.
+  description: What differs, and why it waits.
   type: list
   elements: str
   returned: success
+volumes_kept:
+  description: "With O(remove_volumes): what was not deleted, each with C(path) and C(reason)."
+  type: list
+  elements: dict
+  returned: success, for one machine
+vms:
+  description: With O(names), each machine with C(name), C(uuid), C(state), C(changed), C(msg), C(changes),
+    C(restart_required) and C(restart_reasons).
+  type: list
+  elements: dict
+  returned: success, with O(names)
 vm:
   description: The machine after the change. One that is absent, or would be made, has name, UUID and state.
   type: dict
-  returned: success
+  returned: success, for one machine
   contains:
     name:
       description: Name of the machine.
@@ -160,10 +216,16 @@ vm:
       description: Machine type.
       type: str
     memory:
-      description: Memory in MiB.
+      description: Memory in MiB that the machine has.
+      type: int
+    max_memory:
+      description: Memory in MiB that it can be given while it runs.
       type: int
     vcpus:
-      description: Number of virtual CPUs.
+      description: Number of virtual CPUs that the machine has.
+      type: int
+    max_vcpus:
+      description: Number of virtual CPUs that it can be given while it runs.
       type: int
     cpu:
       description: The virtual CPU, in the keys of M(archipel.orchestrator.vm).

@@ -13,10 +13,10 @@ import contextlib
 import typing as t
 
 from . import xmltree
+from .blocks import gib
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, NotFound
-from .storage import GIB
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -54,7 +54,7 @@ class Volume(t.NamedTuple):
 
     @property
     def removal(self) -> Change:
-        return Change(f"volumes[{self.pool}/{self.name}]", {"size": self.capacity / GIB}, None)
+        return Change(f"volumes[{self.pool}/{self.name}]", {"size": gib(self.capacity)}, None)
 
     def remove(self) -> None:
         with doing(f"Delete volume {self.name} of pool {self.pool}"), contextlib.suppress(NotFound):

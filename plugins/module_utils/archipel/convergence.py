@@ -23,7 +23,7 @@ from .definition import Definition, Difference
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
 from .lifecycle import ACTIVE, ENDING, LEADS_TO, REACHED, RESTART, RUNNING, SAVED, VERBS, needs_configuration
-from .live import REFUSALS, Later, Live, Operation
+from .live import REFUSALS, SILENT, Later, Live, Operation
 from .machine import WAIT_TIMEOUT, Machine, canonical_uuid
 from .plan import Plan
 from .storage import GIB
@@ -293,7 +293,7 @@ class _Convergence:
                 # Where it runs it is to have the name that it has in the configuration.
                 resolved["disks"][difference.index]["target"] = difference.label
         waiting = {change.path: change for difference in configured for change in difference.changes}
-        operations = self._plan_live(machine, resolved, waiting)
+        operations = self._plan_live(machine, resolved, waiting, node)
         if not persistent and self.later:
             raise Conflict(
                 f"{machine.name} is transient: it has no configuration that could be changed, and"
@@ -330,7 +330,7 @@ class _Convergence:
             self.handle.storageVolLookupByPath(path).delete(0)
 
     def _plan_live(
-        self, machine: Machine, resolved: t.Mapping[str, t.Any], waiting: t.Mapping[str, Change]
+        self, machine: Machine, resolved: t.Mapping[str, t.Any], waiting: t.Mapping[str, Change], configured: t.Any
     ) -> list[Operation]:
         """What can be done to the machine as it runs. What cannot is noted, also where it has been in the configuration
         for long."""
@@ -343,13 +343,18 @@ class _Convergence:
         live = Live(
             machine, node, state=self.old_state, timeout=self.desired.wait_timeout, force=self.desired.force
         )  # fmt: skip
-        for difference in self._compare(node, resolved):
+        for difference in self._compare(node, _completed(resolved, configured, node)):
             difference.changes = [c for c in difference.changes if c.path in waiting or not _settled(c)]
             if self.desired.apply == "config":
                 self.later += [Later(change, "the configuration alone was to change") for change in difference.changes]
             elif difference.changes:
                 live.sort(difference)
-        self.later += live.later
+        most = {xmltree.read(document, "memory") for document in (node, configured)}
+        for later in live.later:
+            # A machine that has just been started comes to its memory when its guest system is there, and one whose
+            # guest system does not care would not after another start either.
+            if later.why != SILENT or later.change.path in waiting or len(most) > 1:
+                self.later.append(later)
         return live.operations
 
     def _compare(self, node: t.Any, resolved: t.Mapping[str, t.Any]) -> list[Difference]:
@@ -644,6 +649,24 @@ class _Convergence:
             "uuid": self.uuid or (self.machine and self.machine.uuid),
             "state": "absent",
         }
+
+
+def _completed(resolved: t.Mapping[str, t.Any], configured: t.Any, running: t.Any) -> dict[str, t.Any]:
+    """With all that the configuration says of the devices that the running machine does not have: the task may name
+    less than it takes to plug one in."""
+    completed = dict(resolved)
+    for key in ("disks", "networks"):
+        part, items = definition.LISTS[key], resolved.get(key, ())
+        there, runs = (part.pair(node.findall(part.path), items) for node in (configured, running))
+        completed[key] = [
+            item if device is None or live is not None else {**_told(part.read(device)), **item}
+            for item, device, live in zip(items, there, runs)
+        ]
+    return completed
+
+
+def _told(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _settled(change: Change) -> bool:

@@ -161,7 +161,7 @@ class Definition:
 
 
 _VERSION: t.Final = re.compile(r"-(rhel)?\d[\w.]*$")  # pc-q35-7.2, pc-q35-rhel9.2.0
-_PORTS: t.Final = 8  # to plug devices into while the machine runs; libvirt leaves one
+_PORTS: t.Final = 14  # of which the usual devices take a few; libvirt itself leaves one to plug into
 NOTHING: t.Final = Definition({})
 
 

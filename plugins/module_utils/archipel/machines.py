@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fnmatch
 import typing as t
 
@@ -15,7 +16,7 @@ from .connection import doing, libvirt
 from .convergence import Apply, Desired, Removal, WaitForIp, converge
 from .definition import NOTHING, Definition
 from .elements import Change
-from .errors import ArchipelError, InvalidArgument, NotFound
+from .errors import ArchipelError, InvalidArgument, NotFound, OperationFailed, Unavailable
 from .host import Check, Host, Name, Uuid
 from .lifecycle import STATES, Asked, reason_name, state_name
 from .machine import (
@@ -92,7 +93,7 @@ class Machines(Host):
         for machine, condition in self._candidates(name, names, wanted):
             if machine.uuid <= begin or wanted not in (None, machine.uuid):
                 continue
-            if patterns is not None and not any(_fits(machine.name, pattern) for pattern in patterns):
+            if patterns is not None and not any(fits(machine.name, pattern) for pattern in patterns):
                 continue
             if state is not None and condition.state not in state:
                 continue
@@ -143,6 +144,11 @@ class Machines(Host):
         *,
         name: Name = None,
         uuid: Uuid = None,
+        names: t.Annotated[
+            t.Optional[list[str]],
+            "Names of several machines, or patterns like web* of those that are there, in place of a name. Each is"
+            " brought to the same, and answered for in C(vms).",
+        ] = None,
         state: t.Annotated[Asked, "What the machine is to be."] = "present",
         definition: t.Annotated[
             Definition, "What the machine is to be made of; only what is named is compared."
@@ -184,7 +190,62 @@ class Machines(Host):
             ),
             wait=wait, wait_timeout=wait_timeout, wait_for_ip=wait_for_ip,
         )  # fmt: skip
-        return converge(self, desired, check=check)
+        if names is None:
+            return converge(self, desired, check=check)
+        if name or uuid or xml:
+            raise InvalidArgument("names: several machines are named by it alone, without name, uuid or xml.")
+        return self._converge_each(self._named(names), desired, check=check)
+
+    def _named(self, names: t.Iterable[str]) -> list[str]:
+        """Names as they are, patterns as the machines that fit."""
+        there: list[str] | None = None
+        meant: list[str] = []
+        for name in names:
+            if _PATTERN & set(name) and self.find(name=name) is None:
+                if there is None:
+                    with doing(f"List the machines of {self.name}"):
+                        there = sorted(domain.name() for domain in self.connection.handle.listAllDomains())
+                meant += [each for each in there if fits(each, name)]
+            else:
+                meant.append(name)
+        return list(dict.fromkeys(meant))
+
+    def _converge_each(self, names: t.Sequence[str], desired: Desired, *, check: bool) -> Result:
+        """One that fails does not keep the others from what is asked; then all of it is a failure that says what was
+        done."""
+        vms: list[Result] = []
+        failures: list[str] = []
+        for name in names:
+            try:
+                result = converge(self, dataclasses.replace(desired, name=name), check=check)
+            except Unavailable as error:
+                error.changes = [*_of_all(vms), *_of_all([{"name": name, "changes": error.changes}])]
+                raise
+            except ArchipelError as error:
+                failures.append(error.message if name in error.message else f"{name}: {error.message}")
+                vms.append({"name": name, "changes": error.changes})
+                continue
+            told = {key: result["vm"][key] for key in ("name", "uuid", "state")}
+            kept = ("changed", "msg", "changes", "restart_required", "restart_reasons")
+            vms.append({**told, **{key: result[key] for key in kept}})
+        changes = _of_all(vms)
+        if failures:
+            raise OperationFailed(f"{len(failures)} of {len(names)} failed. {' '.join(failures)}", changes=changes)
+        changed = [vm["name"] for vm in vms if vm["changed"]]
+        return {
+            "changed": bool(changed),
+            "msg": f"{', '.join(changed)}: {'would change' if check else 'changed'}."
+            if changed
+            else "All are as asked.",
+            "changes": changes,
+            "diff": {
+                "before": {c["path"]: c["old"] for c in reversed(changes)},
+                "after": {c["path"]: c["new"] for c in changes},
+            },
+            "restart_required": any(vm["restart_required"] for vm in vms),
+            "restart_reasons": [f"{vm['name']}: {reason}" for vm in vms for reason in vm["restart_reasons"]],
+            "vms": vms,
+        }
 
     @action(permission="define", changes=True, says="{msg}")
     def vm_import(
@@ -204,7 +265,7 @@ class Machines(Host):
         meant = [
             machine
             for machine in sorted(machines, key=lambda m: m.name)
-            if (not name or _fits(machine.name, name)) and wanted in (None, machine.uuid)
+            if (not name or fits(machine.name, name)) and wanted in (None, machine.uuid)
         ]
         if not meant and not (name and _PATTERN & set(name)):
             raise NotFound(f"There is no machine {name or uuid!r} on {self.name}.")
@@ -298,5 +359,11 @@ class Machines(Host):
         return migration.unchanged(vm)
 
 
-def _fits(name: str, pattern: str) -> bool:
+def _of_all(vms: t.Iterable[t.Mapping[str, t.Any]]) -> list[Result]:
+    """The changes of several machines, each with whose it is."""
+    return [{**change, "path": f"{vm['name']}.{change['path']}"} for vm in vms for change in vm["changes"]]
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a machine of that name is meant; a name means itself, whatever its signs mean in a pattern."""
     return name == pattern or fnmatch.fnmatchcase(name, pattern)

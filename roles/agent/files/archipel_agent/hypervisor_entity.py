@@ -9,6 +9,7 @@ import typing as t
 
 from archipel.actions import MACHINE, Action, Progress, actions_of
 from archipel.hypervisor import ACTIONS
+from archipel.machines import fits
 
 from .entity import Presence, Result, lane_of, with_progress
 from .libvirt_link import Link
@@ -43,11 +44,15 @@ class HypervisorEntity:
         return await self._link.perform(lane_of(action), lambda hypervisor: action.function(hypervisor, **given))
 
     def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
-        """The machines that ``name`` and ``uuid`` mean; a name that is new stands for itself. Of other things their
-        kind and name."""
+        """The machines that ``name``, ``names`` and ``uuid`` mean; a new name stands for itself. Of other things
+        their kind and name."""
         if action.concerns != MACHINE:
             return (f"{action.concerns}:{arguments.get(action.concerns) or arguments.get('name')}",)
-        name, uuid = arguments.get("name"), arguments.get("uuid")
-        known = [state.uuid for state in self._link.machines.values() if state.name == name]
-        named = {*known, *([uuid.lower()] if uuid else []), *([name] if name and not known else [])}
+        uuid, asked = arguments.get("uuid"), {*(arguments.get("names") or ()), arguments.get("name")} - {None}
+        known = {state.name: state.uuid for state in self._link.machines.values()}
+        patterns = [name for name in asked - known.keys() if "*" in name or "?" in name or "[" in name]
+        fitting = {known[name] for name in known if any(fits(name, pattern) for pattern in patterns)}
+        named = (
+            {known.get(name, name) for name in asked - set(patterns)} | fitting | ({uuid.lower()} if uuid else set())
+        )
         return tuple(sorted(named))

@@ -10,7 +10,7 @@ import typing as t
 import libvirt
 import pytest
 from archipel.actions import actions_of
-from archipel.errors import InvalidArgument, NotFound
+from archipel.errors import InvalidArgument, NotFound, OperationFailed
 from archipel.hypervisor import ACTIONS, Hypervisor
 from archipel.machines import Machines
 
@@ -171,6 +171,38 @@ def test_names_are_nothing_but_text_in_a_sentence(vm: Run, run: Run) -> None:
     assert actions["vm"].sentence(made).startswith("{changed.__class__}: changed")
     assert "{changed.__class__}: shutoff" in actions["vm_info"].sentence(run("vm_info"))
     assert "{changed.__class__}" in actions["vm_import"].sentence(run("vm_import", name="*", state="absent"))
+
+
+# -- several at once
+
+
+def test_several_machines_are_brought_to_the_same(vm: Run) -> None:
+    """By names, also new ones, and by patterns; check mode tells what the run does, and then nothing is left."""
+    asked = {"names": ["new", "p*", "off", "off"], "memory": 32, "autostart": True}
+    planned, done, again = vm(**asked, check=True), vm(**asked), vm(**asked)
+    assert [machine["name"] for machine in done["vms"]] == ["new", "paused", "off"]
+    assert (planned["changes"], planned["diff"]) == (done["changes"], done["diff"])
+    assert {"path": "off.memory", "old": 64, "new": 32, "scope": "config"} in done["changes"]
+    assert {"path": "new.state", "old": "absent", "new": "shutoff", "scope": "config"} in done["changes"]
+    assert done["msg"] == "new, paused, off: changed."
+    assert (again["changed"], again["msg"]) == (False, "All are as asked.")
+    assert [machine["state"] for machine in again["vms"]] == ["shutoff", "paused", "shutoff"]
+
+
+def test_one_that_fails_does_not_stop_the_others(vm: Run, run: Run) -> None:
+    """The task fails, and says what was done."""
+    with pytest.raises(OperationFailed, match=r"1 of 3 failed. There is no machine 'nobody' on hv1") as raised:
+        vm(names=["off", "nobody", "paused"], state="running")
+    assert [change["path"] for change in raised.value.changes] == ["off.state", "paused.state"]
+    assert [machine["state"] for machine in run("vm_info", names=["off", "paused"])["vms"]] == ["running"] * 2
+
+
+def test_several_machines_are_named_by_names_alone(vm: Run) -> None:
+    """A pattern that fits nobody means nobody."""
+    assert vm(names=["nobody*"], state="running")["vms"] == []
+    for more in ({"name": "off"}, {"uuid": "aaaaaaaa-0000-4000-8000-000000000002"}, {"xml": "<domain/>"}):
+        with pytest.raises(InvalidArgument, match="names: several machines are named by it alone"):
+            vm(names=["off"], **more)
 
 
 def test_these_are_the_actions_of_machines() -> None:
