@@ -9,6 +9,47 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
+    VM_CLONE = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  clone:
+    description:
+      - Name of the new machine. Where it is there already, nothing changes.
+    type: str
+    required: true
+  clone_uuid:
+    description:
+      - UUID of the new machine; a new one by default.
+    type: str
+  linked:
+    description:
+      - Make images that hold only what differs, on those that the external O(snapshot) has left unchanged.
+        That snapshot then cannot be removed before the clone.
+    type: bool
+    default: false
+  snapshot:
+    description:
+      - Clone the machine as it was at this external snapshot, without its memory; then it may be running.
+        By default it has to be off.
+    type: str
+  pool:
+    description:
+      - Storage pool for the new disks; by default each is in the pool of the one it is made of.
+    type: str
+  wait_timeout:
+    description:
+      - Seconds after which no further disk is copied, and those that were are removed.
+    type: int
+    default: 3600
+"""
+
     VM_SNAPSHOT_INFO = r"""
 options:
   name:

@@ -49,6 +49,7 @@ MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "snapshot": ({"snapshot": "before", "description": "All is well"}, "job"),
     "revert": ({"snapshot": "before", "then": "running"}, "job"),
     "snapshots": ({}, "snapshots"),
+    "clone": ({"clone": "twin", "check": True}, "job"),
     "forget": ({"snapshot": "before", "children": "remove"}, "job"),
     "migrate": ({"destination": "hv1"}, "job"),
 }
@@ -60,6 +61,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "vm_screenshot": ({"name": "test"}, "screenshot"),
     "vm_sendkey": ({"name": "test", "text": "x\n"}, "changed"),
     "vm_console_info": ({"name": "test"}, "console"),
+    "vm_clone": ({"name": "test", "clone": "twin", "linked": False}, "job"),
     "vm_snapshot": ({"name": "test", "snapshot": "nightly-%d", "among": "nightly-*", "keep": 1}, "job"),
     "vm_snapshot_info": ({"name": "te*", "snapshot": "*"}, "snapshots"),
     "vm_disk": ({"name": "test", "disk": {"target": "vdd", "path": "/srv/more.qcow2"}}, "disk"),

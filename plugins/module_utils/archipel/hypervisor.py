@@ -12,6 +12,7 @@ import typing as t
 from . import xmltree
 from .actions import Action, action, actions_of
 from .attachments import Attachments
+from .clones import Clones
 from .connection import doing
 from .console import Consoles
 from .health import examine, past
@@ -26,7 +27,7 @@ from .snapshots import Snapshots
 from .volumes import Volumes
 
 
-class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots):
+class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(
