@@ -31,16 +31,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: All pools
+- name: All pools, and what is free in them
   archipel.orchestrator.pool_info:
-  register: found
-
-- name: Those that are nearly full
-  ansible.builtin.debug:
-    msg: "{{ item.name }} has {{ item.available // 2 ** 30 }} GiB left."
-  loop: "{{ found.pools | selectattr('active') | selectattr('available', 'lt', 2 ** 30) }}"
-  loop_control:
-    label: "{{ item.name }}"
 
 - name: Pools by a pattern
   archipel.orchestrator.pool_info:

@@ -57,7 +57,7 @@ EXAMPLES = r"""
     format: raw
     allocation: full
 
-- name: An image from the web, of which the disks of machines are based
+- name: An image from the web, on which disks of machines are based
   archipel.orchestrator.volume:
     pool: default
     name: debian-13.qcow2

@@ -34,15 +34,10 @@ EXAMPLES = r"""
 - name: All volumes
   archipel.orchestrator.volume_info:
 
-- name: Disks of a pool that no machine uses
+- name: The disks in a pool, and which machines use them
   archipel.orchestrator.volume_info:
     pool: default
     name: "*.qcow2"
-  register: found
-
-- name: Their names
-  ansible.builtin.debug:
-    msg: "{{ found.volumes | rejectattr('used_by') | map(attribute='name') }}"
 """
 
 RETURN = r"""
