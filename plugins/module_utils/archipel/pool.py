@@ -82,6 +82,16 @@ def _joined(name: str, port: str | None) -> str:
     return name if port is None else f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
 
 
+class Devices(Attribute):
+    """Devices, of which those that stay keep what else is known of them: partitions, free room."""
+
+    def write(self, node: t.Any, value: t.Any) -> None:
+        there = {device.get("path"): device for device in node.findall("source/device")}
+        super().write(node, value)
+        for device in node.findall("source/device"):
+            device.getparent().replace(device, there.get(device.get("path"), device))
+
+
 class Mode(Attribute):
     """Permission bits as chmod has them, ``0750``."""
 
@@ -113,7 +123,7 @@ class PoolDefinition(Blueprint):
                           " not the usual one.", list),
                     Attribute("dir", "source/dir/@path", "Directory that the server exports."),
                     Attribute("name", "source/name", "Volume group, Ceph pool, Gluster volume or ZFS pool."),
-                    Attribute("devices", "source/device/@path", "Block devices; of iSCSI the target's IQN.", list),
+                    Devices("devices", "source/device/@path", "Block devices; of iSCSI the target's IQN.", list),
                     Attribute("adapter", "source/adapter/@name", "SCSI host adapter, for example V(scsi_host1)."),
                     Attribute("format", "source/format/@type",
                               "Format of the source, for example V(ext4), V(nfs), V(lvm2), V(gpt)."),

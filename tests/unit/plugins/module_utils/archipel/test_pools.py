@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from archipel import xmltree
 from archipel.errors import (
     Conflict,
     Forbidden,
@@ -181,6 +182,15 @@ def test_a_list_in_xml_is_compared_as_a_whole(run: Run) -> None:
     assert not run("pool", xml=both)["changed"]
     assert paths(run("pool", xml=one)) == ["source/host"]
     assert run("pool_info", name="c")["pools"][0]["source"]["hosts"] == ["a"]
+
+
+def test_devices_that_stay_keep_what_is_known_of_them() -> None:
+    node = xmltree.parse_trusted("<pool><source><device path='/dev/sda' part_separator='no'/></source></pool>")
+    PoolDefinition({"source": {"devices": ["/dev/sdb", "/dev/sda"]}}).write(node)
+    assert [dict(device.attrib) for device in node.iter("device")] == [
+        {"path": "/dev/sdb"},
+        {"path": "/dev/sda", "part_separator": "no"},
+    ]
 
 
 def test_pools_are_told_in_numbers(run: Run) -> None:
