@@ -77,6 +77,11 @@ def documented(module: str) -> dict[str, t.Any]:
 def test_documented_examples_are_valid(module: str) -> None:
     tasks = yaml.safe_load(documented(module)["EXAMPLES"])
     assert tasks
+    prefix = "archipel.orchestrator."
+    assert any(prefix + module in task for task in tasks)
     for task in tasks:
-        result = ArgumentSpecValidator(SPECS[module]).validate(task.get(f"archipel.orchestrator.{module}") or {})
-        assert not result.error_messages, task["name"]
+        # An example may need another module's task before it.
+        for key in task:
+            if key.startswith(prefix):
+                result = ArgumentSpecValidator(SPECS[key[len(prefix) :]]).validate(task[key] or {})
+                assert not result.error_messages, task["name"]
