@@ -169,6 +169,14 @@ def units(session: nox.Session) -> None:
     pytest(session, "tests/unit")
 
 
+@nox.session(python=FLOOR, tags=["test"])
+def inputs(session: nox.Session) -> None:
+    """The documents that Debian's libvirt and virt-manager carry, told in our words and written again."""
+    packages(session, "libvirt0")
+    session.install("lxml>=5")
+    session.run("python", "tests/checks/inputs.py", *session.posargs)
+
+
 # The oldest ansible-core on the oldest Python, newer ones on the newest: 3.11 has nothing newer than 2.19.
 @nox.session(tags=["test"])
 @nox.parametrize(

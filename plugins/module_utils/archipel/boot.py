@@ -39,8 +39,12 @@ class Firmware(Attribute):
 
 
 def _check(boot: Values, where: str) -> None:
-    if "secure_boot" in boot and boot.setdefault("firmware", "efi") != "efi":
-        raise InvalidDefinition(f"{where}: secure_boot is EFI's; it does not go with firmware {boot['firmware']}.")
+    for key in ("secure_boot", "enrolled_keys"):
+        if key in boot and boot.setdefault("firmware", "efi") != "efi":
+            raise InvalidDefinition(f"{where}: {key} is EFI's; it does not go with firmware {boot['firmware']}.")
+    if "secure_boot" in boot:
+        # Without keys nothing is signed by anybody.
+        boot.setdefault("enrolled_keys", boot["secure_boot"])
     for key in ("kernel", "initrd", "dtb", "loader", "nvram", "nvram_template"):
         if boot.get(key, "/")[:1] not in ("", "/"):
             raise InvalidDefinition(f"{where}.{key}: {boot[key]!r} must be absolute.")
@@ -48,7 +52,7 @@ def _check(boot: Values, where: str) -> None:
 
 def _forget(os: t.Any, changed: t.Collection[str]) -> None:
     """Another firmware is in other files, and has variables of its own."""
-    if {"firmware", "secure_boot"} & set(changed):
+    if {"firmware", "secure_boot", "enrolled_keys"} & set(changed):
         for tag in ("loader", "nvram", "firmware"):
             xmltree.write(os, tag, None)
 
@@ -58,9 +62,10 @@ BOOT: t.Final = Group(
     (
         Firmware("firmware", "@firmware", "Firmware; the host chooses the files for it.", choices=("bios", "efi"),
                  offered="os/firmware"),
-        Attribute("secure_boot", _SECURE, "Whether EFI starts only what is signed, with the usual keys enrolled. By"
-                  " default the host chooses.", bool, also=(_ENROLLED,), beside=(("@firmware", "efi"),),
+        Attribute("secure_boot", _SECURE, "Whether EFI starts only what is signed. By default the host chooses.", bool,
                   offered="os/loader/secure"),
+        Attribute("enrolled_keys", _ENROLLED, "Whether the usual keys are there from the beginning. With"
+                  " O(boot.secure_boot) they are, unless this says otherwise.", bool),
         Attribute("loader", "loader", "File of the firmware on the hypervisor, in place of the host's choice.",
                   examples=("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd")),
         Attribute("loader_type", "loader/@type", "How the file is put into the machine.", choices=("rom", "pflash")),

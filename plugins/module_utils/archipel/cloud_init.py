@@ -55,8 +55,8 @@ CLOUD_INIT: t.Final = CloudInit(
         Attribute("network_config", "", "cloud-init's network configuration as YAML."),
         Attribute("pool", "", "Storage pool for the seed, by default that of the machine's first disk."),
     ),
-    help="What cloud-init in the machine reads when it boots (NoCloud), on a CD that is made for it; an empty mapping is"
-    " enough to tell it the machine's name.",
+    help="What cloud-init in the machine reads when it boots (NoCloud), on a CD that is made for it. An empty mapping"
+    " tells it the machine's name.",
     check=_check,
 )  # fmt: skip
 

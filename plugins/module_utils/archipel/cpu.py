@@ -40,7 +40,7 @@ CPU: t.Final = Group(
         Attribute("mode", "@mode", "How the CPU is chosen.", offered="cpu/mode",
                   choices=("custom", "host-model", "host-passthrough", "maximum")),
         Attribute("model", "model", "Name of the CPU model for O(cpu.mode=custom).", offered="cpu/model",
-                  beside=(("@mode", "custom"),), examples=("qemu64", "EPYC")),
+                  examples=("qemu64", "EPYC")),
         Attribute("check", "@check", "How strictly the CPU is checked before the machine starts.",
                   choices=("none", "partial", "full")),
         Attribute("migratable", "@migratable", "Whether features that prevent a migration are left out, with"

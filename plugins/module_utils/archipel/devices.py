@@ -25,9 +25,9 @@ TPM: t.Final = Device(
         Attribute("model", "@model", "Model of the device; V(none) takes it away.", offered="devices/tpm/model",
                   choices=("tpm-crb", "tpm-tis", "tpm-spapr", "spapr-tpm-proxy", "none")),
         Attribute("type", "backend/@type", "Whether it is emulated or the host's.", offered="devices/tpm/backendModel",
-                  choices=("emulator", "passthrough", "external"), beside=(("@model", "tpm-crb"),)),
+                  choices=("emulator", "passthrough", "external")),
         Attribute("version", "backend/@version", "Version of an emulated one.", offered="devices/tpm/backendVersion",
-                  choices=("2.0", "1.2"), beside=(("backend/@type", "emulator"),)),
+                  choices=("2.0", "1.2")),
         Attribute("persistent_state", "backend/@persistent_state", "Whether its state stays when a transient machine"
                   " is off.", bool),
         Attribute("path", "backend/device/@path", "Device of the hypervisor, for V(passthrough).",

@@ -18,7 +18,14 @@ from .errors import InvalidDefinition, Unsupported
 
 # Bytes in the units that libvirt writes (virScaleInteger).
 UNITS: t.Final = {"b": 1, "bytes": 1, "KB": 1000, "k": 1024, "KiB": 1024, "MB": 10**6, "M": 1 << 20, "MiB": 1 << 20,
-                  "GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40}  # fmt: skip
+                  "GB": 10**9, "G": 1 << 30, "GiB": 1 << 30, "TB": 10**12, "T": 1 << 40, "TiB": 1 << 40,
+                  "PB": 10**15, "P": 1 << 50, "PiB": 1 << 50, "EB": 10**18, "E": 1 << 60, "EiB": 1 << 60}  # fmt: skip
+_FOLDED: t.Final = {name.lower(): size for name, size in UNITS.items()}
+
+
+def unit_size(name: str | None) -> int | None:
+    """Bytes in a unit that libvirt reads, in any case; KiB where none is named."""
+    return _FOLDED.get((name or "KiB").lower())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +117,12 @@ class Attribute:
         text = xmltree.read(node, self.path)
         if self.presence:
             return text is not None
-        if text is None or not text and self.type is int:
+        if not text:
             return None
         if self.type is bool:
             return text == self.words[0]
         if self.unit:
-            holder = xmltree.read(node, self._unit_path) or "KiB"
-            return int(text) * UNITS[holder] // UNITS[self.unit]
+            return int(text) * (unit_size(xmltree.read(node, self._unit_path)) or 1) // UNITS[self.unit]
         if self.secret:
             return Secret(text)
         return _number(text) if self.type is int else text

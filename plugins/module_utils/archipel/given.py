@@ -14,7 +14,7 @@ import typing as t
 
 from . import definition, interfaces, xmltree
 from .actions import HIDDEN
-from .elements import UNITS, Change
+from .elements import Change, unit_size
 
 # What stands for one device of several under the same tag.
 _IDENTITIES: t.Final = {
@@ -100,7 +100,7 @@ def compare(given: t.Any, current: t.Any) -> list[Change]:
 def _walk(given: t.Any, current: t.Any, path: str) -> t.Iterator[Change]:
     sized = _size(given) is not None and _size(current) is not None
     for key, value in given.attrib.items():
-        if not (sized and key == "unit") and not _same_attribute(given, current, key):
+        if not (sized and key in ("unit", "size")) and not _same_attribute(given, current, key):
             old = current.get(key)
             yield Change(f"{path}@{key}", *(HIDDEN if key == _SECRET and text else text for text in (old, value)))
     if not len(given):
@@ -174,8 +174,8 @@ def _number(text: str) -> int | None:
 
 def _size(node: t.Any) -> int | None:
     """KiB of an element like ``<memory unit='MiB'>``, rounded up as libvirt does; it is KiB where no unit is given."""
-    if node.tag not in ("memory", "currentMemory", "maxMemory"):
+    if "unit" not in node.attrib and node.tag not in ("memory", "currentMemory", "maxMemory"):
         return None
-    text = (node.text or "").strip()
-    unit = UNITS.get(node.get("unit", "KiB"))
+    text = node.get("size") or (node.text or "").strip()
+    unit = unit_size(node.get("unit"))
     return -(-int(text) * unit // 1024) if unit and text.isdigit() else None

@@ -122,7 +122,6 @@ INTERFACE: t.Final = Interfaces(
         Attribute("virtualport", "virtualport/@type", "Kind of virtual port on the switch.",
                   choices=("openvswitch", "midonet", "802.1Qbg", "802.1Qbh"), whole=True),
         Attribute("interfaceid", "virtualport/parameters/@interfaceid", "UUID of the port of Open vSwitch.",
-                  beside=(("virtualport/@type", "openvswitch"),),
                   examples=("09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f", "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa50")),
         Attribute("target", "target/@dev", "Name of the device on the hypervisor; libvirt chooses one by default.",
                   examples=("tap-one", "tap-two")),

@@ -32,11 +32,11 @@ MEMORYBACKING: t.Final = Group(
 MEMTUNE: t.Final = Group(
     "memtune",
     (
-        Attribute("hard_limit", "hard_limit", "MiB that the machine with its emulator may use at most.", int,
-                  unit="MiB", minimum=1),
-        Attribute("soft_limit", "soft_limit", "MiB that it keeps to where memory is short.", int, unit="MiB",
+        Attribute("hard_limit", "hard_limit", "KiB that the machine with its emulator may use at most.", int,
+                  unit="KiB", minimum=1),
+        Attribute("soft_limit", "soft_limit", "KiB that it keeps to where memory is short.", int, unit="KiB",
                   minimum=1),
-        Attribute("swap_hard_limit", "swap_hard_limit", "MiB of memory and swap together.", int, unit="MiB",
+        Attribute("swap_hard_limit", "swap_hard_limit", "KiB of memory and swap together.", int, unit="KiB",
                   minimum=1),
     ),
     path="memtune",

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cloud-init's seed in a plan; libvirt's test driver cannot write into volumes, so seeds are made on real hosts only."""
+"""cloud-init's seed in a plan. libvirt's test driver cannot write into volumes, so seeds are made on real hosts."""
 
 from __future__ import annotations
 

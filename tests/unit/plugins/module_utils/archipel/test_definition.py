@@ -55,7 +55,7 @@ BESIDE: dict[str, dict[str, t.Any]] = {
     "networks.bridge": {"type": "bridge"},
     "networks.source": {"type": "direct"},
     "networks.virtualport": {"bridge": "br0", "type": "bridge", "interfaceid": "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"},
-    "networks.interfaceid": {"bridge": "br0", "type": "bridge"},
+    "networks.interfaceid": {"bridge": "br0", "type": "bridge", "virtualport": "openvswitch"},
     "networks.source_mode": {"source": "eth0", "type": "direct"},
     "networks.portgroup": {"network": "default", "type": "network"},
     "networks.filter_parameters": {"filterref": "clean-traffic"},
