@@ -22,7 +22,7 @@ from .steps import LabError, run
 
 _MODULES: t.Final = (
     *("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"),
-    *("virtio_blk", "failover", "net_failover", "virtio_net", "virtio_balloon", "evdev", "button"),
+    *("virtio_blk", "virtio_console", "failover", "net_failover", "virtio_net", "virtio_balloon", "evdev", "button"),
 )
 # The kernel hands parameters it does not know to init as its environment: $address.
 _INIT: t.Final = """#!/bin/busybox sh
