@@ -75,9 +75,9 @@ def make(lab: Lab) -> Guest:
     finished = guest(lab)
     if finished.directory.exists():
         return finished
-    for old in lab.cache.glob("guest*"):
-        shutil.rmtree(old)
+    # Earlier ones stay: another checkout's lab may be about to use its own.
     partial = Guest(lab.cache / "guest.partial")
+    shutil.rmtree(partial.directory, ignore_errors=True)
     packages, root = partial.directory / "packages", partial.directory / "root"
     packages.mkdir(parents=True)
     log = lab.logs / "guest.log"
