@@ -92,9 +92,11 @@ def _new(kind: str, **target: str) -> t.Callable[[t.Mapping[str, t.Any], t.Any],
 SERIALS: t.Final = Devices(
     "serial_devices",
     (
-        *_attributes("pty", "file", "tcp", "unix", "dev", "pipe", "null", "stdio", "vc", "udp"),
+        *_attributes("pty", "file", "tcp", "unix", "dev", "pipe", "null", "stdio", "vc", "udp",
+                     "spiceport", "dbus", "nmdm"),
         Attribute("target_type", "target/@type", "Kind of port; libvirt chooses by default.",
-                  choices=("isa-serial", "usb-serial", "pci-serial", "spapr-vio-serial", "system-serial")),
+                  choices=("isa-serial", "usb-serial", "pci-serial", "spapr-vio-serial", "system-serial",
+                           "sclp-serial", "isa-debug")),
     ),
     path="devices/serial",
     help="Serial ports, in their order. The first is the machine's console.",
@@ -106,7 +108,8 @@ SERIALS: t.Final = Devices(
 CONSOLES: t.Final = Devices(
     "console_devices",
     (
-        *_attributes("pty", "file", "tcp", "unix", "dev", "pipe", "null", "stdio", "vc", "udp"),
+        *_attributes("pty", "file", "tcp", "unix", "dev", "pipe", "null", "stdio", "vc", "udp",
+                     "spiceport", "dbus", "nmdm"),
         Attribute("target_type", "target/@type", "Kind of console.",
                   choices=("serial", "virtio", "xen", "lxc", "sclp", "sclplm")),
     ),
@@ -120,8 +123,8 @@ CONSOLES: t.Final = Devices(
 CHANNELS: t.Final = Devices(
     "channel_devices",
     (
-        *_attributes("unix", "spicevmc", "pty", "file", "tcp", "qemu-vdagent", "dbus"),
-        Attribute("target_type", "target/@type", "Kind of channel.", choices=("virtio", "xen")),
+        *_attributes("unix", "spicevmc", "pty", "file", "tcp", "udp", "pipe", "qemu-vdagent", "spiceport", "dbus"),
+        Attribute("target_type", "target/@type", "Kind of channel.", choices=("virtio", "xen", "guestfwd")),
         Attribute("name", "target/@name", "Name that the guest sees.",
                   examples=("org.example.one.0", "org.example.two.0")),
     ),

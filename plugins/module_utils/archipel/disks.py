@@ -89,7 +89,8 @@ def check(disk: Values, where: str) -> None:
     """Refuse what contradicts itself."""
     if "path" in disk and ("pool" in disk or "vol" in disk):
         raise InvalidDefinition(f"{where}: path and pool name two places; give one of them.")
-    if disk.get("path", "/")[:1] not in ("", "/") and not _URI.match(disk["path"]):
+    # ESX names a file by its [datastore].
+    if disk.get("path", "/")[:1] not in ("", "/", "[") and not _URI.match(disk["path"]):
         raise InvalidDefinition(
             f"{where}.path: {disk['path']!r} must be absolute, or a URI of {', '.join(_PROTOCOLS)}."
         )

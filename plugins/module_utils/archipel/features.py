@@ -80,7 +80,7 @@ CLOCK: t.Final = Group(
     "clock",
     (
         Attribute("offset", "@offset", "What the machine's clock shows when it starts.",
-                  choices=("utc", "localtime", "timezone")),
+                  choices=("utc", "localtime", "timezone", "variable", "absolute")),
         Attribute("timezone", "@timezone", "Time zone for O(clock.offset=timezone).", beside=(("@offset", "timezone"),),
                   examples=("Europe/Berlin", "America/New_York")),
         _present("hpet", "High precision event timer."),

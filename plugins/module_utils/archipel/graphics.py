@@ -110,7 +110,7 @@ SOUND: t.Final = Device(
     "sound",
     (
         Attribute("model", "@model", "Model of the sound card; V(none) takes it away.",
-                  choices=("ich9", "ich6", "ich7", "ac97", "es1370", "sb16", "usb", "none")),
+                  choices=("ich9", "ich6", "ich7", "ac97", "es1370", "sb16", "pcspk", "usb", "none")),
     ),
     path="devices/sound",
     help="The sound card.",
