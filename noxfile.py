@@ -164,7 +164,7 @@ def fix(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, tags=["test"])
 def units(session: nox.Session) -> None:
     """tests/unit: the core on libvirt's test driver."""
-    packages(session, "libvirt-daemon", "qemu-utils")
+    packages(session, "e2fsprogs", "libvirt-daemon", "qemu-utils")
     group(session, "tests", libvirt_python(session))
     pytest(session, "tests/unit")
 

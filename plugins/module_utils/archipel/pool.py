@@ -44,7 +44,7 @@ KINDS: t.Final[dict[str, Kind]] = {
     "dir": Kind(("target",), build=_PLAINLY, remove=True, files=True),
     "fs": Kind(("target", "source.devices"), build=_CAREFULLY, remove=True, files=True),
     "netfs": Kind(("target", "source.hosts", "source.dir"), build=_PLAINLY, remove=True, files=True),
-    "logical": Kind(("source.name",), build=_PLAINLY, remove=True),
+    "logical": Kind(("source.name",), build=_CAREFULLY, remove=True),
     "disk": Kind(("target", "source.devices"), target="/dev", build=_CAREFULLY),
     "iscsi": Kind(("target", "source.hosts", "source.devices"), target="/dev/disk/by-path", auth="chap"),
     "iscsi-direct": Kind(("source.hosts", "source.devices", "source.initiator"), auth="chap"),
@@ -54,7 +54,7 @@ KINDS: t.Final[dict[str, Kind]] = {
     "gluster": Kind(("source.hosts", "source.name")),
     "sheepdog": Kind(("source.hosts", "source.name")),
     "zfs": Kind(("source.name",), build=_PLAINLY, remove=True),
-    "vstorage": Kind(("source.name", "target")),
+    "vstorage": Kind(("source.name", "target"), files=True),
 }
 
 

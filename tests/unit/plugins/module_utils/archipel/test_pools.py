@@ -229,6 +229,23 @@ def test_a_pool_that_cannot_be_built_is_not_defined(store: t.Any) -> None:
     assert store.run("pool_info", name="bad")["pools"] == []
 
 
+def test_what_is_on_a_device_is_not_overwritten(store: t.Any) -> None:
+    """The second time there is a file system."""
+    store.volume("device", size="8MiB", format="raw")
+    device = store.directory / "device"
+    asked = {"name": "ext", "build": True, "definition": {
+        "type": "fs", "target": str(store.directory / "mounted"), "source": {"devices": [str(device)], "format": "ext4"},
+    }}  # fmt: skip
+    assert paths(store.run("pool", **asked))[-1] == "built"
+    written = device.read_bytes()
+    assert b"\x53\xef" in written[1024:2048]  # the magic number of ext2 and its successors
+    store.run("pool", name="ext", state="absent")
+    with pytest.raises((Conflict, OperationFailed), match="Build the storage pool ext: .*ext4"):
+        store.run("pool", **asked)
+    assert device.read_bytes() == written
+    assert store.run("pool_info", name="ext")["pools"] == []
+
+
 def test_an_active_pool_takes_a_changed_definition_over_when_it_restarts(store: t.Any) -> None:
     other = store.directory / "other"
     other.mkdir(mode=0o777)
