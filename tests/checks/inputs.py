@@ -34,7 +34,7 @@ SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 sys.path.insert(0, str(ROOT / "plugins/module_utils"))
 
-from archipel import definition, given, xmltree  # noqa: E402
+from archipel import definition, given, network_definition, nwfilters, xmltree  # noqa: E402
 from archipel.elements import Attribute, Map  # noqa: E402
 from archipel.errors import ArchipelError  # noqa: E402
 
@@ -156,14 +156,55 @@ def domain(text: str) -> str:
     return xmltree.serialise(same)
 
 
+def network(text: str) -> str:
+    """A network's definition: what is told of it makes the same network, from nothing and where it stands."""
+    node = xmltree.parse(text, "network")
+    told = network_definition.NETWORK.read(node)
+    json.dumps(told, default=_no_data)
+    same, new = copy.deepcopy(node), network_definition.new("new", None)
+    for written in (same, new):
+        network_definition.NETWORK.write(written, _said(told), "set")
+        for edit in network_definition.compare(node, written):
+            raise Problem(f"became another one: {edit.changes}")
+    for edit in network_definition.compare_rest(node, same):
+        raise Problem(f"lost what has no option: {edit.changes}")
+    return xmltree.serialise(same)
+
+
+def nwfilter(text: str) -> str:
+    """A network filter: what is told of it makes the same filter from nothing, each attribute of its rules."""
+    node = xmltree.parse(text, "filter")
+    told = nwfilters.read(node)
+    json.dumps(told, default=_no_data)
+    new = xmltree.element("filter", name=node.get("name"))
+    nwfilters.write(new, _said(told))
+    for change in nwfilters.compare(node, new):
+        raise Problem(f"{change.path}: {change.old!r} became {change.new!r}")
+    for rule, written in zip(node.findall("rule"), new.findall("rule"), strict=True):
+        # libvirt lets a protocol stand in several elements, and matches unless it is told not to.
+        old, made = ({k: v for each in r for k, v in each.attrib.items() if v != "yes"} for r in (rule, written))
+        if old != made:
+            raise Problem(f"the rule {old} became {made}")
+    return xmltree.serialise(new)
+
+
+def _said(told: t.Any) -> t.Any:
+    """What is told without what is not there."""
+    if isinstance(told, dict):
+        return {key: _said(value) for key, value in told.items() if value is not None}
+    return [_said(value) for value in told] if isinstance(told, list) else told
+
+
 def _no_data(value: t.Any) -> t.Any:
     raise Problem(f"{value!r} is nothing that can be told")
 
 
-# What is done with the documents of each root. A function gets the text of one that libvirt's schema of the same name
-# takes, and gives it back, written again; Problem says what is wrong.
+# What is done with the documents of each root. A function gets the text of one that libvirt's schema of the function's
+# name takes, and gives it back, written again; Problem says what is wrong.
 KINDS: t.Final[dict[str, t.Callable[[str], str]]] = {
     "domain": domain,
+    "filter": nwfilter,
+    "network": network,
 }
 
 
@@ -173,7 +214,7 @@ def main() -> int:
     parser.add_argument("archives", nargs="*", type=pathlib.Path, help="in place of what Debian has")
     parser.add_argument("--show", action="store_true", help="each document that is left out, and why")
     options = parser.parse_args()
-    schemas = {root: etree.RelaxNG(etree.parse(SCHEMAS / f"{root}.rng")) for root in KINDS}
+    schemas = {root: etree.RelaxNG(etree.parse(SCHEMAS / f"{kind.__name__}.rng")) for root, kind in KINDS.items()}
     archives = options.archives or fetch(options.cache)
     counts: dict[str, collections.Counter[str]] = {root: collections.Counter() for root in KINDS}
     problems, seen = [], set()

@@ -32,7 +32,7 @@ class Known(Attribute):
         text = xmltree.read(node, self.path)
         if text is None:
             return self.absent
-        return text == self.words[0] if self.type is bool else self.type(text)
+        return text not in (self.words[1], "0") if self.type is bool else self.type(text)
 
     def write(self, node: t.Any, value: t.Any) -> None:
         if value != self.read(node):

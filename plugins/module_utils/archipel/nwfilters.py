@@ -38,8 +38,9 @@ class Term(Attribute):
     """What a rule compares with: a text, a number, or a variable of the machine's interface like ``$IP``."""
 
     def bind(self, untrusted: t.Any, where: str) -> str:
-        text = str(untrusted) if isinstance(untrusted, (int, float)) else untrusted
-        return super().bind(text.lower() if isinstance(untrusted, bool) else text, where)
+        # A task's booleans have become texts like "True" on their way through Ansible.
+        text = str(untrusted).lower() if str(untrusted).lower() in ("true", "false") else untrusted
+        return super().bind(str(text) if isinstance(text, (int, float)) else text, where)
 
     def same(self, old: t.Any, new: t.Any) -> bool:
         return _canonical(self.key, old) == _canonical(self.key, new)

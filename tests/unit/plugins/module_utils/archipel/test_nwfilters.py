@@ -137,11 +137,17 @@ def test_rules_are_compared_by_what_they_mean(asked: dict[str, t.Any], written: 
         ("mac", {"protocolid": "0x800"}, "<mac protocolid='ipv4'/>"),
         ("ip", {"protocol": 17}, "<ip protocol='udp'/>"),
         ("arp", {"opcode": 1, "gratuitous": True}, "<arp opcode='Request' gratuitous='true'/>"),
+        ("arp", {"gratuitous": "True"}, "<arp gratuitous='true'/>"),
     ],
 )
 def test_names_and_numbers_of_protocols_are_the_same(protocol: str, asked: dict[str, t.Any], written: str) -> None:
     there = xmltree.parse_trusted(f"<filter name='web'><rule action='drop' direction='in'>{written}</rule></filter>")
     assert nwfilters.compare(there, made(rule(protocol, **asked))) == []
+
+
+@pytest.mark.parametrize("given", [True, "True", "true"])
+def test_libvirt_is_given_a_boolean_as_it_reads_it(given: t.Any) -> None:
+    assert made(rule("arp", gratuitous=given)).find("rule/arp").get("gratuitous") == "true"
 
 
 def test_a_negated_rule_that_libvirt_has_broken_up_is_one_rule() -> None:
