@@ -160,6 +160,8 @@ def _give_account(world: World, owner: Agent) -> None:
 async def test_the_index_is_mended_when_the_agent_comes_back(world: World) -> None:
     """What changed while the agent was away is put right: wrong items are written anew, those of machines that are
     gone are retracted, other hypervisors' are left alone."""
+    async with world.person() as admin:
+        await admin.empty("/archipel/machines")
     async with world.agent() as agent, world.person() as admin:
         await contact_of(agent)
         while TEST_UUID not in await admin.items("/archipel/machines"):
@@ -179,6 +181,8 @@ async def test_the_index_is_mended_when_the_agent_comes_back(world: World) -> No
 
 async def test_the_index_follows_a_machine_to_another_hypervisor(world: World, libvirtd: Daemon) -> None:
     """The item of a machine is written by where it is now, as soon as the other hypervisor has taken its own back."""
+    async with world.person() as admin:
+        await admin.empty("/archipel/machines")
     async with world.agent("hv1", uri=libvirtd.uri), world.person() as admin:
         while (await admin.items("/archipel/machines")).get(TEST_UUID, {}).get("hypervisor") != "hv1":
             await asyncio.sleep(0.05)

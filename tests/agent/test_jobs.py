@@ -197,7 +197,7 @@ async def test_a_job_that_moved_a_machine_ends_when_the_index_says_so(
     monkeypatch.setattr("archipel_agent.features.index.SHORTEST_PAUSE", 1000)
     config = world.config(uri=libvirtd.uri)
     async with world.person() as admin:
-        await nothing_indexed(admin)
+        await admin.empty("/archipel/machines")
         with Connection(libvirtd.uri) as beside:
             async with world.running(config):
                 await admin.until(lambda: indexed(admin, TEST_UUID))
@@ -216,11 +216,6 @@ async def test_a_job_that_moved_a_machine_ends_when_the_index_says_so(
     assert items[TEST_UUID]["hypervisor"] == "hv2"
 
 
-async def nothing_indexed(admin: Client) -> None:
-    """Earlier tests' agents have left items, and nobody else can write those."""
-    await admin.plugin["xep_0060"].purge(PUBSUB, "/archipel/machines")
-
-
 def indexed(person: Client, item: str) -> list[dict[str, t.Any]]:
     """What the index has said of this item since this person came."""
     return [entry for node, id, entry in person.published if (node, id) == ("/archipel/machines", item) and entry]
@@ -229,7 +224,7 @@ def indexed(person: Client, item: str) -> list[dict[str, t.Any]]:
 async def test_a_machine_is_not_taken_over_while_another_holds_it(world: World) -> None:
     """Whatever a peer says: an item of the index is written by another when its author has let it go."""
     async with world.person() as admin, world.person("hv1") as holder:
-        await nothing_indexed(admin)
+        await admin.empty("/archipel/machines")
         payload = json_element({"kind": "machine", "hypervisor": "hv1"})
         await holder.plugin["xep_0060"].publish(PUBSUB, "/archipel/machines", TEST_UUID, payload=payload)
         async with world.agent("hv2", contacts="none"):
