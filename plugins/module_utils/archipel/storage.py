@@ -13,6 +13,8 @@ from .connection import doing, libvirt
 from .errors import Conflict, NotFound, Unsupported
 
 GIB = 1 << 30
+# Of qcow2. Left to itself libvirt makes 0.10, which QEMU has not made by default since 2013.
+COMPAT: t.Final = ("target/compat", "1.1")
 # Formats that a machine's disk can have; what libvirt finds otherwise (iso, none, unknown) is read as it lies there.
 IMAGES: t.Final = frozenset(("qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"))
 # Where a machine's definition names files of its host that it only reads, but for its NVRAM, which is its own.
@@ -93,6 +95,7 @@ def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format
         ("capacity", str(size * GIB)),
         ("allocation", "0"),
         ("target/format/@type", format),
+        *((COMPAT,) if format == "qcow2" else ()),
     ):
         xmltree.write(node, path, value)
     with doing(f"Create volume {name} of {size} GiB in pool {pool_name}"):

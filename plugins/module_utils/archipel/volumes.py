@@ -275,6 +275,8 @@ class _Work:
         VolumeDefinition(values).write(node)
         full = values.get("allocation") == "full" and "size" in values
         xmltree.write(node, "allocation", str(int(values["size"])) if full else "0")
+        if values.get("format") == "qcow2":
+            xmltree.write(node, *storage.COMPAT)
         if "encryption" in values:
             xmltree.write(node, "target/encryption/@format", "luks")
             xmltree.write(node, "target/encryption/secret/@type", "passphrase")
@@ -378,8 +380,14 @@ class _Work:
 
     def _plan_changes(self) -> None:
         values = self.values
-        with doing(f"Look at the volume {self.who}"):
-            node = xmltree.parse_trusted(self.volume.XMLDesc())
+        try:
+            with doing(f"Look at the volume {self.who}"):
+                node = xmltree.parse_trusted(self.volume.XMLDesc())
+        except NotFound as error:
+            raise NotFound(
+                f"{error.message} Its data have gone, and nothing was done; bring them back, or refresh the pool"
+                " (module pool, refresh: true) so that libvirt forgets it."
+            ) from error
         found = format_of(self.volume)
         if values.get("format", found) != found:
             raise Conflict(

@@ -191,6 +191,27 @@ def test_a_name_stays_in_its_pool(store: t.Any, name: str) -> None:
         store.volume(name, size=1)
 
 
+def test_a_volume_whose_data_have_gone_is_not_made_anew(store: t.Any) -> None:
+    """libvirt lists it until the pool is refreshed."""
+    store.volume("a.raw", size="1MiB", format="raw")
+    (store.directory / "a.raw").unlink()
+    for asked in ({"size": "1MiB"}, {"size": "2MiB"}, {"download": "/nowhere/a"}):
+        with pytest.raises(NotFound, match="Its data have gone, and nothing was done; bring them back, or refresh"):
+            store.volume("a.raw", **asked)
+    store.run("pool", name=store.pool, refresh=True)
+    assert store.volume("a.raw", size="1MiB")["changed"]
+    (store.directory / "a.raw").unlink()
+    assert store.volume("a.raw", state="absent")["changed"]
+
+
+def test_a_new_qcow2_file_is_of_the_newer_kind(store: t.Any) -> None:
+    """Its header says 3, which QEMU calls compat 1.1."""
+    store.volume("a.qcow2", size="1MiB")
+    store.volume("b.qcow2", backing={"vol": "a.qcow2"})
+    for name in ("a.qcow2", "b.qcow2"):
+        assert (store.directory / name).read_bytes()[:8] == b"QFI\xfb\0\0\0\3"
+
+
 def test_a_deleted_volume_is_wiped_if_asked(store: t.Any) -> None:
     store.volume("a.raw", size="1MiB", format="raw")
     (store.directory / "a.raw").write_bytes(b"x" * MIB)
