@@ -94,8 +94,8 @@ requirements:
 options:
   via:
     description:
-      - This module speaks with ejabberd on the task's host; the option is taken so that defaults of the action group can
-        be shared, like others that it does not need.
+      - This module speaks with ejabberd on the task's host; the option is taken so that defaults of the action group
+        can be shared, like others that it does not need.
     type: str
     choices:
       - libvirt

@@ -46,7 +46,7 @@ disable_sasl_mechanisms: ["digest-md5", "X-OAUTH2"]
 listen:
   - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 4194304, shaper: c2s_shaper, access: c2s,
      starttls_required: true, backlog: 1024}}
-  - {{port: {api_port}, ip: "127.0.0.1", module: ejabberd_http, 
+  - {{port: {api_port}, ip: "127.0.0.1", module: ejabberd_http,
      request_handlers: {{/api: mod_http_api, /xmlrpc: ejabberd_xmlrpc}}}}
 acl:
   admin: {{user: ["{administrator}"]}}

@@ -234,7 +234,8 @@ def test_what_is_on_a_device_is_not_overwritten(store: t.Any) -> None:
     store.volume("device", size="8MiB", format="raw")
     device = store.directory / "device"
     asked = {"name": "ext", "build": True, "definition": {
-        "type": "fs", "target": str(store.directory / "mounted"), "source": {"devices": [str(device)], "format": "ext4"},
+        "type": "fs", "target": str(store.directory / "mounted"),
+        "source": {"devices": [str(device)], "format": "ext4"},
     }}  # fmt: skip
     assert paths(store.run("pool", **asked))[-1] == "built"
     written = device.read_bytes()
