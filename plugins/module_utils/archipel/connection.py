@@ -72,7 +72,7 @@ def _run_events() -> None:
 # virErrorNumber without its prefix
 _KINDS: t.Final[dict[type[ArchipelError], tuple[str, ...]]] = {
     NotFound: (
-        *("NO_DOMAIN", "NO_DOMAIN_METADATA", "NO_DOMAIN_SNAPSHOT", "NO_NETWORK", "NO_SECRET"),
+        *("NO_DOMAIN", "NO_DOMAIN_METADATA", "NO_DOMAIN_SNAPSHOT", "NO_NETWORK", "NO_NWFILTER", "NO_SECRET"),
         *("NO_STORAGE_POOL", "NO_STORAGE_VOL"),
     ),
     Forbidden: ("OPERATION_DENIED", "ACCESS_DENIED"),
