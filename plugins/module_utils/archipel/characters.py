@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing as t
 
 from . import xmltree
 from .elements import ON_OFF, Attribute
 from .errors import InvalidDefinition
-from .groups import Devices, Values
+from .groups import Devices, Values, Wanted
 
 AGENT: t.Final = "org.qemu.guest_agent.0"
 _FILES: t.Final = ("file", "dev", "pipe")
+_SOCKETS: t.Final = ("tcp", "udp")
+_GOES_WITH: t.Final = {"path": (*_FILES, "unix"), "host": _SOCKETS, "port": _SOCKETS, "mode": (*_SOCKETS, "unix"),
+                       "protocol": ("tcp",)}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +52,12 @@ def _check(device: Values, where: str) -> None:
         raise InvalidDefinition(f"{where}: type {kind} needs a path.")
     if kind == "tcp" and not ("port" in device and "host" in device):
         raise InvalidDefinition(f"{where}: type tcp needs a host and a port.")
+    for key, kinds in _GOES_WITH.items():
+        if key in device and kind is not None and kind not in kinds:
+            raise InvalidDefinition(f"{where}: {key} goes with type {' or '.join(kinds)}, not with {kind}.")
     for key in ("path", "log"):
-        if device.get(key, "/")[:1] not in ("", "/"):
+        # ESX names a file by its [datastore].
+        if device.get(key, "/")[:1] not in ("", "/", "["):
             raise InvalidDefinition(f"{where}.{key}: {device[key]!r} must be absolute.")
 
 
@@ -59,6 +67,9 @@ def _forget(device: t.Any, changed: t.Collection[str]) -> None:
         for tag in ("source", "protocol"):
             xmltree.write(device, tag, None)
         xmltree.write(device, "@tty", None)
+    if "target_type" in changed:
+        for tag in ("target", "address"):
+            xmltree.write(device, tag, None)
 
 
 def _attributes(*types: str) -> tuple[Attribute, ...]:
@@ -79,6 +90,9 @@ def _attributes(*types: str) -> tuple[Attribute, ...]:
 
 def _new(kind: str, **target: str) -> t.Callable[[t.Mapping[str, t.Any], t.Any], Values]:
     def new(wanted: t.Mapping[str, t.Any], _domain: t.Any) -> Values:
+        for key, kinds in _GOES_WITH.items():
+            if key in wanted and wanted.get("type", kind) not in kinds:
+                raise InvalidDefinition(f"{key}: name the type of the new device, {' or '.join(kinds)}.")
         values: Values = {"type": kind, **target, **wanted}
         if values["type"] == "tcp":
             values = {"mode": "bind", "protocol": "raw", **values}
@@ -105,7 +119,22 @@ SERIALS: t.Final = Devices(
     new=_new("pty"),
 )  # fmt: skip
 
-CONSOLES: t.Final = Devices(
+
+@dataclasses.dataclass(frozen=True)
+class Consoles(Devices):
+    """The first one is the first serial port, by another name; libvirt takes what it is from there."""
+
+    def alter(self, node: t.Any, wanted: Wanted, changed: t.Collection[str]) -> None:
+        super().alter(node, wanted, changed)
+        port = node.getparent().find("serial")
+        if port is not None and xmltree.read(node, "target/@type") in (None, "serial"):
+            port.set("type", node.get("type"))
+            for tag in ("source", "protocol", "log"):
+                xmltree.write(port, tag, None)
+                port.extend(copy.deepcopy(child) for child in node.findall(tag))
+
+
+CONSOLES: t.Final = Consoles(
     "console_devices",
     (
         *_attributes("pty", "file", "tcp", "unix", "dev", "pipe", "null", "stdio", "vc", "udp",
@@ -114,7 +143,8 @@ CONSOLES: t.Final = Devices(
                   choices=("serial", "virtio", "xen", "lxc", "sclp", "sclplm")),
     ),
     path="devices/console",
-    help="Consoles, in their order. The first is the first serial port, where there is one.",
+    help="Consoles, those of a kind in their order. The first is the first serial port, where there is one.",
+    identity=("target_type",),
     check=_check,
     forget=_forget,
     new=_new("pty"),

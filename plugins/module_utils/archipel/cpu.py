@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import typing as t
 
 from . import xmltree
@@ -12,6 +14,7 @@ from .elements import Attribute, Map
 from .errors import InvalidDefinition
 from .groups import Group, Values
 
+_RANGE: t.Final = re.compile(r"(\^?)(\d+)(?:-(\d+))?")
 # libvirt wants all of a topology where a part is given.
 _TOPOLOGY: t.Final = tuple((f"topology/@{part}", "1") for part in ("sockets", "cores", "threads"))
 _POLICIES: t.Final = ("force", "require", "optional", "disable", "forbid")
@@ -32,6 +35,37 @@ def _forget(cpu: t.Any, changed: t.Collection[str]) -> None:
     for tag in ("model", "vendor", "feature"):
         for child in cpu.findall(tag):
             cpu.remove(child)
+
+
+def _numbers(written: str) -> t.Any:
+    """Which ones ``0-3,^2`` means; the text itself where it is no such list."""
+    found: set[int] = set()
+    for part in written.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            return written
+        numbers = range(int(match[2]), int(match[3] or match[2]) + 1)
+        found = found.difference(numbers) if match[1] else found.union(numbers)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers(Attribute):
+    """CPUs or nodes of the host; libvirt writes them in a form of its own."""
+
+    def same(self, old: t.Any, new: t.Any) -> bool:
+        return _numbers(old or "") == _numbers(new)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pins(Map):
+    """Things by number, each with CPUs of the host."""
+
+    value: str = "@cpuset"
+
+    def same(self, old: t.Any, new: t.Any) -> bool:
+        there = self.shown(old, new)
+        return all(_numbers(there[name]) == _numbers(new[name]) for name in new)
 
 
 CPU: t.Final = Group(
@@ -59,27 +93,30 @@ CPU: t.Final = Group(
     forget=_forget,
 )  # fmt: skip
 
+
+def _share(prefix: str, whose: str) -> tuple[Attribute, ...]:
+    return (
+        Attribute(f"{prefix}period", f"{prefix}period", f"Microseconds after which {whose} may run again.", int,
+                  minimum=1000),
+        Attribute(f"{prefix}quota", f"{prefix}quota", f"Microseconds of each period that {whose} may run; -1 for all.",
+                  int, examples=(10000, 20000)),
+    )  # fmt: skip
+
+
 CPUTUNE: t.Final = Group(
     "cputune",
     (
         Attribute("shares", "shares", "Weight against other machines where CPUs are short.", int, minimum=1),
-        Attribute("period", "period", "Enforcement interval of each virtual CPU in microseconds.", int, minimum=1000),
-        Attribute("quota", "quota", "Microseconds of each period that a virtual CPU may run; -1 for all.", int),
-        Attribute("global_period", "global_period", "Enforcement interval of the whole machine in microseconds.", int,
-                  minimum=1000),
-        Attribute("global_quota", "global_quota", "Microseconds of each period that the machine may run.", int),
-        Attribute("emulator_period", "emulator_period", "Enforcement interval of the emulator in microseconds.", int,
-                  minimum=1000),
-        Attribute("emulator_quota", "emulator_quota", "Microseconds of each period that the emulator may run.", int),
-        Attribute("iothread_period", "iothread_period", "Enforcement interval of I/O threads in microseconds.", int,
-                  minimum=1000),
-        Attribute("iothread_quota", "iothread_quota", "Microseconds of each period that an I/O thread may run.", int),
-        Attribute("emulator_cpuset", "emulatorpin/@cpuset", "CPUs of the host for the emulator.",
+        *_share("", "each virtual CPU"),
+        *_share("global_", "the whole machine"),
+        *_share("emulator_", "the emulator"),
+        *_share("iothread_", "each I/O thread"),
+        Numbers("emulator_cpuset", "emulatorpin/@cpuset", "CPUs of the host for the emulator.",
                   examples=("0-1", "1,^3")),
-        Map("vcpupin", "vcpupin", "Virtual CPUs, by number, each with the CPUs of the host for it.", name="@vcpu",
-            value="@cpuset", examples=({"0": "0"}, {"0": "0-1", "1": "0-1"})),
-        Map("iothreadpin", "iothreadpin", "I/O threads, by number, each with the CPUs of the host for it.",
-            name="@iothread", value="@cpuset", examples=({"1": "0"}, {"1": "0-1", "2": "0-1"})),
+        Pins("vcpupin", "vcpupin", "Virtual CPUs, by number, each with the CPUs of the host for it.", name="@vcpu",
+             examples=({"0": "0"}, {"0": "0-1", "1": "0-1"})),
+        Pins("iothreadpin", "iothreadpin", "I/O threads, by number, each with the CPUs of the host for it.",
+             name="@iothread", examples=({"1": "0"}, {"1": "0-1", "2": "0-1"})),
     ),
     path="cputune",
     help="How much of the host's CPUs the machine gets.",
@@ -96,9 +133,9 @@ NUMATUNE: t.Final = Group(
     "numatune",
     (
         Attribute("mode", "memory/@mode", "How memory is taken from the host's NUMA nodes.", choices=_MEMORY_MODES),
-        Attribute("nodeset", "memory/@nodeset", "NUMA nodes of the host to take memory from.", examples=("0", "0-1")),
+        Numbers("nodeset", "memory/@nodeset", "NUMA nodes of the host to take memory from.", examples=("0", "0-1")),
         Attribute("placement", "memory/@placement", "Whether the nodes are those of O(numatune.nodeset), or numad"
-                  " chooses.", choices=("static", "auto")),
+                  " chooses.", choices=("static", "auto"), unsaid="static"),
     ),
     path="numatune",
     forget=_forget_nodes,

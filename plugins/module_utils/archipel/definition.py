@@ -13,7 +13,7 @@ from . import filesystems, osinfo, xmltree
 from .boot import BOOT
 from .characters import CHANNELS, CONSOLES, SERIALS, GuestAgent
 from .cloud_init import CLOUD_INIT
-from .cpu import CPU, CPUTUNE, NUMATUNE
+from .cpu import CPU, CPUTUNE, NUMATUNE, Numbers
 from .devices import MEMBALLOON, RNG, TPM, VSOCK, WATCHDOG
 from .disks import DISK
 from .elements import Attribute, Change, Offers, refuse_unknown
@@ -95,7 +95,7 @@ DOMAIN: t.Final = Domain(
                int, minimum=1, maximum="vcpu", forgets="vcpus"),
         Maximum("max_vcpus", "vcpu", "The most virtual CPUs that the machine can be given while it runs. By default"
                 " what O(vcpus) says.", int, minimum=1, amount="vcpu/@current"),
-        Attribute("cpuset", "vcpu/@cpuset", "CPUs of the host that the machine runs on.", examples=("0-3", "0-3,^2")),
+        Numbers("cpuset", "vcpu/@cpuset", "CPUs of the host that the machine runs on.", examples=("0-3", "0-3,^2")),
         Attribute("arch", "os/type/@arch", "Architecture, by default the host's.", examples=("x86_64", "aarch64")),
         Attribute("machine", "os/type/@machine", "Machine type, for example V(q35).", examples=("q35", "pc")),
         Attribute("iothreads", "iothreads", "Number of I/O threads, for disks to name one.", int, zero=True),

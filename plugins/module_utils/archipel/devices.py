@@ -29,7 +29,7 @@ TPM: t.Final = Device(
         Attribute("version", "backend/@version", "Version of an emulated one.", offered="devices/tpm/backendVersion",
                   choices=("2.0", "1.2")),
         Attribute("persistent_state", "backend/@persistent_state", "Whether its state stays when a transient machine"
-                  " is off.", bool),
+                  " is off.", bool, unsaid=False),
         Attribute("path", "backend/device/@path", "Device of the hypervisor, for V(passthrough).",
                   examples=("/dev/tpm0", "/dev/tpm1")),
     ),

@@ -103,6 +103,12 @@ def check(disk: Values, where: str) -> None:
         raise InvalidDefinition(f"{where}: name its path, its pool, or the target of a disk that is there.")
 
 
+def _forget(disk: t.Any, changed: t.Collection[str]) -> None:
+    """A place on another bus is another place."""
+    if "bus" in changed:
+        xmltree.write(disk, "address", None)
+
+
 class Disks(Devices):
     """They are told from each other by what the machine sees, or by what they hold."""
 
@@ -171,7 +177,7 @@ DISK: t.Final = Disks(
                   offered="devices/disk/diskDevice"),
         Attribute("bus", "target/@bus", "Bus, for example V(virtio), V(sata), V(scsi).", offered="devices/disk/bus",
                   examples=("virtio", "sata")),
-        Attribute("cache", "driver/@cache", "Cache mode.",
+        Attribute("cache", "driver/@cache", "Cache mode.", unsaid="default",
                   choices=("default", "none", "writethrough", "writeback", "directsync", "unsafe")),
         Attribute("discard", "driver/@discard", "Whether what the machine discards is given back.",
                   choices=("unmap", "ignore")),
@@ -220,6 +226,7 @@ DISK: t.Final = Disks(
     path="devices/disk",
     help="Disks and media. Disks that are not named are left alone.",
     check=check,
+    forget=_forget,
 )  # fmt: skip
 
 # A key beside DISK's, for the format that a volume has: a new disk takes it, one that is there is not compared with it.

@@ -76,6 +76,7 @@ class Attribute:
     secret: bool = False  # a text that is never told, only compared and written
     words: tuple[str, str] = ("yes", "no")  # of a bool, unless its path says whether something is there
     zero: bool = False  # 0 is as good as nothing, and libvirt does not keep it
+    unsaid: t.Any = None  # what it is where the XML says nothing, which libvirt leaves out
     whole: bool = False  # an empty text takes the whole element away
     offered: str = ""  # where capabilities.Offers has what a host can
     examples: tuple[t.Any, ...] = ()  # of texts and mappings that have a form of their own
@@ -158,6 +159,7 @@ class Attribute:
 
     def same(self, old: t.Any, new: t.Any) -> bool:
         """Whether nothing has to be done to have ``new``."""
+        old = self.unsaid if old is None and new != "" else old
         if isinstance(new, str):
             # libvirt keeps neither carriage returns nor, to us, the ends of a text.
             old, new = (old or "").strip(), new.replace("\r\n", "\n").strip()

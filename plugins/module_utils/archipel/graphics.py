@@ -80,6 +80,14 @@ GRAPHICS: t.Final = Device(
 )  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True)
+class VideoMemory(Attribute):
+    """KiB, which libvirt rounds up to a power of two."""
+
+    def same(self, old: t.Any, new: t.Any) -> bool:
+        return old in (new, 1 << (new - 1).bit_length())
+
+
 def _new_video(wanted: t.Mapping[str, t.Any], domain: t.Any) -> Values:
     return {"model": "virtio" if osinfo.virtio(domain) else "vga", **wanted}
 
@@ -90,9 +98,10 @@ VIDEO: t.Final = Device(
         Attribute("model", "model/@type", "Model of the video device; V(none) for none.",
                   offered="devices/video/modelType",
                   choices=("virtio", "vga", "qxl", "bochs", "cirrus", "vmvga", "xen", "vbox", "gop", "ramfb", "none")),
-        Attribute("vram", "model/@vram", "Video memory in KiB.", int, minimum=1),
-        Attribute("ram", "model/@ram", "Memory of the primary bar in KiB, of V(qxl).", int, minimum=1),
-        Attribute("vgamem", "model/@vgamem", "VGA's part of the video memory in KiB, of V(qxl).", int, minimum=1),
+        VideoMemory("vram", "model/@vram", "Video memory in KiB.", int, minimum=1),
+        VideoMemory("ram", "model/@ram", "Memory of the primary bar in KiB, of V(qxl).", int, minimum=1),
+        VideoMemory("vgamem", "model/@vgamem", "VGA's part of the video memory in KiB, of V(qxl).", int, minimum=1024,
+                    examples=(16384, 32768)),
         Attribute("heads", "model/@heads", "Number of screens.", int, minimum=1),
         Attribute("accel3d", "model/acceleration/@accel3d", "Whether it does 3D, of V(virtio).", bool),
         Attribute("width", "model/resolution/@x", "Width that it begins with.", int, minimum=1,
@@ -130,5 +139,5 @@ INPUTS: t.Final = Devices(
     path="devices/input",
     help="Keyboards, mice, tablets. Those that are not named are left alone.",
     identity=("type", "bus"),
-    new=lambda wanted, _domain: {"type": "tablet", **wanted},
+    new=lambda wanted, _domain: {"type": "tablet", **({"bus": "virtio"} if "model" in wanted else {}), **wanted},
 )  # fmt: skip

@@ -9,97 +9,18 @@ import typing as t
 import pytest
 from archipel import definition, xmltree
 from archipel.capabilities import Capabilities
-from archipel.definition import DOMAIN, METADATA, OPTIONS, PARTS, Definition
+from archipel.definition import METADATA, OPTIONS, Definition
 from archipel.disks import DISK
 from archipel.elements import Attribute, Element, Map
 from archipel.errors import InvalidArgument, InvalidDefinition, InvalidRequest, Unsupported
-from archipel.groups import Devices, Part
+from archipel.groups import Part
 from lxml import etree
 
-DECLARED = [
-    pytest.param(part, attribute, id=f"{part.key or 'domain'}.{attribute.key}")
-    for part in (DOMAIN, *PARTS.values())
-    for attribute in part.attributes
-]
+from tests.attributes import declared, name, samples, task
+
+DECLARED = [pytest.param(part, attribute, id=name(part, attribute)) for part, attribute in declared()]
 STORED = [parameter for parameter in DECLARED if parameter.values[1].path]
 SCHEMA = pathlib.Path("/usr/share/libvirt/schemas/domain.rng")
-# What has to be said beside any attribute of a part, and beside some.
-BESIDE: dict[str, dict[str, t.Any]] = {
-    "disks": {"path": "/a.img"},
-    "networks": {"type": "user"},
-    "filesystems": {"target": "t", "source": "/s"},
-    "host_devices": {"address": "0000:00:1b.0"},
-    "numatune": {"nodeset": "0"},
-    "graphics.tls_port": {"type": "spice"},
-    "graphics.default_mode": {"type": "spice"},
-    "graphics.image_compression": {"type": "spice"},
-    "graphics.clipboard": {"type": "spice"},
-    "graphics.filetransfer": {"type": "spice"},
-    "graphics.gl": {"type": "spice"},
-    "video.ram": {"model": "qxl"},
-    "video.vgamem": {"model": "qxl"},
-    "disks.rawio": {"device": "lun", "path": "/dev/sda"},
-    "disks.sgio": {"device": "lun", "path": "/dev/sda"},
-    "filesystems.queue": {"driver": "virtiofs"},
-    "serial_devices.type": {"path": "/one"},
-    "serial_devices.log_append": {"log": "/one"},
-    "console_devices.type": {"path": "/one"},
-    "console_devices.log_append": {"log": "/one"},
-    "channel_devices.log_append": {"log": "/one"},
-    "boot.loader_type": {"loader": "/a.fd"},
-    "boot.loader_readonly": {"loader": "/a.fd"},
-    "boot.loader_secure": {"loader": "/a.fd"},
-    "clock.offset": {"timezone": "Europe/Berlin"},
-    **{f"networks.{d}_{k}": {f"{d}_average": 9} for d in ("inbound", "outbound") for k in ("peak", "burst")},
-    "networks.network": {"type": "network"},
-    "networks.bridge": {"type": "bridge"},
-    "networks.source": {"type": "direct"},
-    "networks.virtualport": {"bridge": "br0", "type": "bridge", "interfaceid": "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"},
-    "networks.interfaceid": {"bridge": "br0", "type": "bridge", "virtualport": "openvswitch"},
-    "networks.source_mode": {"source": "eth0", "type": "direct"},
-    "networks.portgroup": {"network": "default", "type": "network"},
-    "networks.filter_parameters": {"filterref": "clean-traffic"},
-    "host_devices.vendor": {"address": None, "product": "0x0001"},
-    "host_devices.product": {"address": None, "vendor": "0x0001"},
-    "host_devices.uuid": {"address": None},
-    "host_devices.startup_policy": {"address": "1-4"},
-    "host_devices.model": {"address": None, "uuid": "4b20d080-1b54-4048-85b3-a6a62d165c01"},
-    "input_devices.evdev": {"type": "passthrough", "bus": "virtio"},
-    "rng.rate_period": {"rate_bytes": 1024},
-    "tpm.path": {"type": "passthrough"},
-}
-
-
-def samples(attribute: Attribute) -> tuple[t.Any, t.Any]:
-    """Two different values that the attribute takes."""
-    if attribute.examples:
-        return attribute.examples[0], attribute.examples[1]
-    if attribute.type is bool:
-        return True, False
-    if attribute.type is int:
-        least = attribute.minimum or 0
-        return least + 7, least + 8
-    if attribute.type is list:
-        return list(attribute.choices[:2]), [attribute.choices[0]]
-    if attribute.choices:
-        return attribute.choices[0], attribute.choices[1]
-    return "/one", "/two"
-
-
-def task(part: Part, attribute: Attribute, value: t.Any) -> dict[str, t.Any]:
-    """A definition that names the attribute, and beside it no more than it needs."""
-    if not part.key:
-        return {attribute.key: value}
-    inner = {**BESIDE.get(part.key, {}), **BESIDE.get(f"{part.key}.{attribute.key}", {}), attribute.key: value}
-    if (part.key, attribute.key, value) == ("clock", "offset", "utc") or value == "localtime":
-        inner.pop("timezone")
-    if value == "auto":
-        inner.pop("nodeset")
-    if (part.key, attribute.key) == ("networks", "type"):
-        inner.update({value: "one"} if value in ("network", "bridge") else {})
-    if (part.key, attribute.key, value) == ("host_devices", "type", "usb"):
-        inner["address"] = "1-4"
-    return {part.key: [inner] if isinstance(part, Devices) else inner}
 
 
 @pytest.fixture(scope="session")
