@@ -58,9 +58,13 @@ class Libvirtd:
                 raise RuntimeError("libvirtd did not start:\n" + (self.directory / "log").read_text()[-3000:])
             time.sleep(0.05)
 
-    def stop(self) -> None:
+    def halt(self) -> None:
+        """End it; what it kept in files stays."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
             self._process = None
+
+    def stop(self) -> None:
+        self.halt()
         shutil.rmtree(self.directory, ignore_errors=True)

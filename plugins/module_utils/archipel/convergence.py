@@ -75,7 +75,7 @@ class Desired:
 def converge(hypervisor: Host, desired: Desired, *, check: bool) -> dict[str, t.Any]:
     """``changed, msg, changes, diff, restart_required, restart_reasons, volumes_kept, vm``; an error has what was
     changed before it."""
-    work = _Convergence(hypervisor, desired, check=check)
+    work = Convergence(hypervisor, desired, check=check)
     work.make()
     if not check:
         work.plan.run()
@@ -86,7 +86,9 @@ def converge(hypervisor: Host, desired: Desired, *, check: bool) -> dict[str, t.
         raise
 
 
-class _Convergence:
+class Convergence:
+    """The way from what there is to what is asked for: ``make`` it, run its ``plan``, and tell the ``result``."""
+
     def __init__(self, hypervisor: Host, desired: Desired, *, check: bool) -> None:
         self.hypervisor = hypervisor
         self.handle = hypervisor.connection.handle

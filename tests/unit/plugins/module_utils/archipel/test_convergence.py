@@ -5,14 +5,29 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 import libvirt
 import pytest
 from archipel import lifecycle
-from archipel.errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
+from archipel.connection import Connection
+from archipel.convergence import Convergence, Desired, converge
+from archipel.definition import Definition
+from archipel.errors import (
+    ArchipelError,
+    Conflict,
+    InvalidArgument,
+    InvalidDefinition,
+    NotFound,
+    Unavailable,
+    WaitTimeout,
+)
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import Asked
+from archipel.plan import Step
+
+from tests.integration.libvirtd import Libvirtd
 
 Run = t.Callable[..., dict[str, t.Any]]
 
@@ -337,6 +352,115 @@ def test_the_sentence_names_the_machine_and_what_changed(vm: Run) -> None:
     assert vm(name="new", memory=16, state="running", check=True)["msg"] == "new: would change state, memory."
     assert vm(name="new", memory=16, state="running")["msg"] == "new: changed state, memory."
     assert vm(uuid=UUID, state="absent")["msg"] == f"{UUID} is as asked."
+
+
+def test_what_libvirt_can_change_at_once_is_live(cycle: Run) -> None:
+    """Memory and vCPUs within what the machine was started with; beyond that it says so at every run."""
+    cycle(name="web1", memory=64, max_memory=128, vcpus=1, max_vcpus=2, state="running")
+    assert changed(cycle(name="web1", memory=96, vcpus=2)) == [("memory", 64, 96, "live"), ("vcpus", 1, 2, "live")]
+    beyond = cycle(name="web1", memory=256)
+    assert changed(beyond) == [("memory", 96, 256, "config")]
+    assert beyond["restart_reasons"] == [
+        "memory waits for the next start: the machine was started with at most 128 MiB."
+    ]
+
+
+def test_what_waits_is_said_at_every_run_until_the_machine_starts_again(vm: Run) -> None:
+    """Also by a task that changes nothing, whoever changed the configuration; not by one that speaks of something
+    else."""
+    vm(name="web1", memory=64, state="running")
+    vm(name="web1", cpu={"model": "qemu64"})
+    again = vm(name="web1", cpu={"model": "qemu64"}, check=True)
+    assert not again["changed"]
+    assert again["restart_reasons"] == [
+        f"cpu.{key} waits for the next start: it is read when the machine starts." for key in ("mode", "model")
+    ]
+    assert not vm(name="web1", memory=64)["restart_required"]
+    assert vm(name="web1", state="restarted")["changed"]
+    assert not vm(name="web1", cpu={"model": "qemu64"})["restart_required"]
+
+
+@pytest.mark.parametrize("begin", ["running", "paused"])
+def test_a_restart_is_made_where_it_is_needed_and_asked_for(cycle: Run, begin: str) -> None:
+    """The machine is in the state that it was in; a change that needs none gets none."""
+    restarted = cycle(name=begin, cpu={"model": "qemu64"}, apply="restart")
+    states = [c["new"] for c in restarted["changes"] if c["path"] == "state"]
+    assert states == {"running": ["shutoff", "running"], "paused": ["running", "shutoff", "paused"]}[begin]
+    assert not restarted["restart_required"]
+    assert changed(cycle(name=begin, memory=32, apply="restart")) == [("memory", 64, 32, "live")]
+
+
+def test_the_configuration_alone_changes_where_that_is_asked(vm: Run, cycle: Run) -> None:
+    """Then even what could be changed at once waits, until a task asks for it."""
+    vm(name="web1", memory=64, max_memory=128, state="running")
+    waiting = cycle(name="web1", memory=96, apply="config")
+    assert changed(waiting) == [("memory", 64, 96, "config")]
+    assert waiting["restart_required"]
+    assert changed(cycle(name="web1", memory=96)) == [("memory", 64, 96, "live")]
+
+
+def test_a_saved_machine_goes_on_as_it_was(cycle: Run) -> None:
+    """What is changed meanwhile waits until it is started without its saved memory."""
+    reasons = cycle(name="saved", memory=32)["restart_reasons"]
+    assert reasons == ["memory waits for the next start: the machine goes on from its saved memory."]
+
+
+@pytest.mark.parametrize("key", ["disks", "networks"])
+def test_devices_that_are_not_named_stay_unless_they_are_to_go(cycle: Run, vm: Run, key: str) -> None:
+    """By default they are left alone."""
+    vm(**WEB1)
+    named = {"disks": {"path": "/srv/a.iso"}, "networks": {"network": "other"}}[key]
+    assert not vm(name="web1", **{key: [named]})["changed"]
+    gone = cycle(name="web1", **{key: [named], f"{key}_remove_unmanaged": True})
+    assert [c["new"] for c in gone["changes"]] == [None]
+    assert len(gone["vm"][key]) == 1
+
+
+def test_autostart_is_part_of_what_is_asked(cycle: Run) -> None:
+    """Of a new machine too."""
+    assert cycle(name="web1", memory=16, autostart=True)["vm"]["autostart"] is True
+    assert changed(cycle(name="web1", autostart=False)) == [("autostart", True, False, "config")]
+
+
+def test_an_address_is_waited_for(vm: Run) -> None:
+    """The test driver leases at once; one that never comes is a timeout that says what was done before it."""
+    made = vm(name="web1", memory=16, state="running", networks=[{"network": "default"}], wait_for_ip="yes")
+    assert made["vm"]["addresses"][0]["source"] == "lease"
+    with pytest.raises(WaitTimeout, match="web2 has no address yet, by lease, agent or arp. Waited 1 s") as raised:
+        vm(name="web2", memory=16, state="running", wait_for_ip="yes", wait_timeout=1)
+    assert [change["path"] for change in raised.value.changes] == ["state", "memory", "state"]
+    with pytest.raises(InvalidArgument, match="wait_for_ip: off is to be shutoff, and has no address then"):
+        vm(name="off", wait_for_ip="lease")
+
+
+def test_who_is_undefined_under_a_task_is_not_found(hypervisor: Hypervisor) -> None:
+    """And what was done before is said."""
+    work = Convergence(hypervisor, Desired("off", None, state="running", autostart=True), check=False)
+    work.make()
+    work.plan.steps.insert(1, Step([], hypervisor.machine("off").domain.undefine))
+    with pytest.raises(NotFound, match="Ask for the state of off: Domain not found") as raised:
+        work.plan.run()
+    assert [change["path"] for change in raised.value.changes] == ["autostart"]
+
+
+def test_a_libvirtd_that_goes_during_a_wait_is_said_to_have_gone() -> None:
+    """With what was done before; nobody waits for the end of the time."""
+    daemon = Libvirtd()
+    daemon.start()
+    try:
+        with Connection(daemon.uri) as connection:
+            stop = threading.Timer(1, daemon.halt)
+            stop.start()
+            with pytest.raises(Unavailable, match="was lost while waiting. new has no address yet") as raised:
+                converge(
+                    Hypervisor(connection, "hv1"),
+                    Desired("new", None, state="running", definition=Definition({"memory": 16}), wait_for_ip="agent"),
+                    check=False,
+                )
+            stop.join()
+        assert [change["path"] for change in raised.value.changes] == ["state", "memory", "state"]
+    finally:
+        daemon.stop()
 
 
 # -- a whole definition as XML
