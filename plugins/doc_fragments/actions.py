@@ -1908,6 +1908,7 @@ options:
       - ethernet
       - hostdev
       - vhostuser
+      - vdpa
   network:
     description:
       - Virtual network to connect to.
@@ -1922,13 +1923,15 @@ options:
     type: str
   source_mode:
     description:
-      - How it is connected directly.
+      - How it is connected directly, or which end a vhost-user socket is.
     type: str
     choices:
       - bridge
       - vepa
       - private
       - passthrough
+      - server
+      - client
   portgroup:
     description:
       - Port group of the virtual network.
@@ -1988,6 +1991,7 @@ options:
     choices:
       - vhost
       - qemu
+      - vfio
   queues:
     description:
       - Number of queues, of V(virtio).
@@ -2233,35 +2237,35 @@ options:
         type: int
       period:
         description:
-          - Enforcement interval of each virtual CPU in microseconds.
+          - Microseconds after which each virtual CPU may run again.
         type: int
       quota:
         description:
-          - Microseconds of each period that a virtual CPU may run; -1 for all.
+          - Microseconds of each period that each virtual CPU may run; -1 for all.
         type: int
       global_period:
         description:
-          - Enforcement interval of the whole machine in microseconds.
+          - Microseconds after which the whole machine may run again.
         type: int
       global_quota:
         description:
-          - Microseconds of each period that the machine may run.
+          - Microseconds of each period that the whole machine may run; -1 for all.
         type: int
       emulator_period:
         description:
-          - Enforcement interval of the emulator in microseconds.
+          - Microseconds after which the emulator may run again.
         type: int
       emulator_quota:
         description:
-          - Microseconds of each period that the emulator may run.
+          - Microseconds of each period that the emulator may run; -1 for all.
         type: int
       iothread_period:
         description:
-          - Enforcement interval of I/O threads in microseconds.
+          - Microseconds after which each I/O thread may run again.
         type: int
       iothread_quota:
         description:
-          - Microseconds of each period that an I/O thread may run.
+          - Microseconds of each period that each I/O thread may run; -1 for all.
         type: int
       emulator_cpuset:
         description:
@@ -2354,15 +2358,15 @@ options:
     suboptions:
       hard_limit:
         description:
-          - MiB that the machine with its emulator may use at most.
+          - KiB that the machine with its emulator may use at most.
         type: int
       soft_limit:
         description:
-          - MiB that it keeps to where memory is short.
+          - KiB that it keeps to where memory is short.
         type: int
       swap_hard_limit:
         description:
-          - MiB of memory and swap together.
+          - KiB of memory and swap together.
         type: int
   blkiotune:
     description:
@@ -2387,8 +2391,12 @@ options:
           - efi
       secure_boot:
         description:
-          - Whether EFI starts only what is signed, with the usual keys enrolled. By default the host
-            chooses.
+          - Whether EFI starts only what is signed. By default the host chooses.
+        type: bool
+      enrolled_keys:
+        description:
+          - Whether the usual keys are there from the beginning. With O(boot.secure_boot) they are, unless
+            this says otherwise.
         type: bool
       loader:
         description:
@@ -2573,6 +2581,8 @@ options:
           - utc
           - localtime
           - timezone
+          - variable
+          - absolute
       timezone:
         description:
           - Time zone for O(clock.offset=timezone).
@@ -2823,6 +2833,7 @@ options:
           - ac97
           - es1370
           - sb16
+          - pcspk
           - usb
           - none
   tpm:
@@ -2992,8 +3003,8 @@ options:
         type: str
   cloud_init:
     description:
-      - What cloud-init in the machine reads when it boots (NoCloud), on a CD that is made for it; an
-        empty mapping is enough to tell it the machine's name.
+      - What cloud-init in the machine reads when it boots (NoCloud), on a CD that is made for it. An
+        empty mapping tells it the machine's name.
     type: dict
     suboptions:
       user_data:
@@ -3234,6 +3245,7 @@ options:
           - ethernet
           - hostdev
           - vhostuser
+          - vdpa
       network:
         description:
           - Virtual network to connect to.
@@ -3248,13 +3260,15 @@ options:
         type: str
       source_mode:
         description:
-          - How it is connected directly.
+          - How it is connected directly, or which end a vhost-user socket is.
         type: str
         choices:
           - bridge
           - vepa
           - private
           - passthrough
+          - server
+          - client
       portgroup:
         description:
           - Port group of the virtual network.
@@ -3314,6 +3328,7 @@ options:
         choices:
           - vhost
           - qemu
+          - vfio
       queues:
         description:
           - Number of queues, of V(virtio).
@@ -3498,6 +3513,9 @@ options:
           - stdio
           - vc
           - udp
+          - spiceport
+          - dbus
+          - nmdm
       path:
         description:
           - File, device or socket on the hypervisor.
@@ -3542,9 +3560,11 @@ options:
           - pci-serial
           - spapr-vio-serial
           - system-serial
+          - sclp-serial
+          - isa-debug
   console_devices:
     description:
-      - Consoles, in their order. The first is the first serial port, where there is one.
+      - Consoles, those of a kind in their order. The first is the first serial port, where there is one.
     type: list
     elements: dict
     suboptions:
@@ -3563,6 +3583,9 @@ options:
           - stdio
           - vc
           - udp
+          - spiceport
+          - dbus
+          - nmdm
       path:
         description:
           - File, device or socket on the hypervisor.
@@ -3624,7 +3647,10 @@ options:
           - pty
           - file
           - tcp
+          - udp
+          - pipe
           - qemu-vdagent
+          - spiceport
           - dbus
       path:
         description:
@@ -3667,6 +3693,7 @@ options:
         choices:
           - virtio
           - xen
+          - guestfwd
       name:
         description:
           - Name that the guest sees.
