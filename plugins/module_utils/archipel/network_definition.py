@@ -373,6 +373,15 @@ def write(node: t.Any, values: Values, mode: Mode) -> None:
         forward.set("mode", "nat")  # as libvirt reads it
 
 
+def check(given: t.Any) -> None:
+    """Refuse a document with values that nothing can be made of: libvirt would, but has not seen it yet."""
+    try:
+        NETWORK.read(given)
+        faults(given)
+    except ValueError as error:
+        raise InvalidDefinition(f"The XML cannot be read as a network: {error}.") from error
+
+
 def complete(given: t.Any, current: t.Any | None) -> t.Any:
     """A copy of a document that was given, with what libvirt adds by itself to the one that is there."""
     node = copy.deepcopy(given)
@@ -405,10 +414,9 @@ def compare_rest(old: t.Any, new: t.Any) -> list[Edit]:
     before, after = _rest(old), _rest(new)
     if before == after:
         return []
-    told = [
-        "".join(each for each in one if each not in other) or None for one, other in ((before, after), (after, before))
-    ]
-    return [Edit((Change("xml", *told),))]
+    gone, come = ("".join(each for each in one if each not in other) or None
+                  for one, other in ((before, after), (after, before)))  # fmt: skip
+    return [Edit((Change("xml", gone, come),))]
 
 
 def _rest(node: t.Any) -> list[str]:
@@ -453,16 +461,17 @@ def faults(node: t.Any) -> list[str]:
                 found.append(f"{each['ip']}, kept for {who}, is not in {subnet}.")
             if each["ip"] and kept.setdefault(each["ip"], who) != who:
                 found.append(f"{each['ip']} is kept for {kept[each['ip']]} and for {who}; one of them has to go.")
-        spans = []
+        spans: list[tuple[int, int]] = []
         for each in values["dhcp"]["ranges"]:
             if not (each["start"] and each["end"]):
                 found.append("A range of DHCP needs its start and its end.")
                 continue
-            span = ipaddress.ip_address(each["start"]), ipaddress.ip_address(each["end"])
-            text = f"The range {span[0]} to {span[1]}"
-            if not (span[0] in subnet and span[1] in subnet and span[0] <= span[1]):
+            first, last = (ipaddress.ip_address(each[key]) for key in ("start", "end"))
+            text = f"The range {first} to {last}"
+            if not (first in subnet and last in subnet and int(first) <= int(last)):
                 found.append(f"{text} is not within {subnet}.")
-            elif any(start <= span[1] and span[0] <= end for start, end in spans):
+                continue
+            if any(start <= int(last) and int(first) <= end for start, end in spans):
                 found.append(f"{text} overlaps another one.")
-            spans.append(span)
+            spans.append((int(first), int(last)))
     return found

@@ -168,6 +168,7 @@ class _Convergence:
         uuid = canonical_uuid(uuid) if uuid else None
         if self.given is None:
             return name, uuid
+        definitions.check(self.given)
         if self.desired.definition:
             raise InvalidDefinition(
                 f"xml is a whole definition; {', '.join(self.desired.definition.values)} cannot be given beside it."

@@ -202,6 +202,14 @@ def read(node: t.Any) -> Values:
     return values
 
 
+def _check(given: t.Any) -> None:
+    """Refuse a document with values that nothing can be made of."""
+    try:
+        read(given)
+    except ValueError as error:
+        raise InvalidDefinition(f"The XML cannot be read as a filter: {error}.") from error
+
+
 def _read_rule(rule: t.Any) -> Values:
     """libvirt breaks the protocol's element into several where it is negated; together they are what was given."""
     values = {**RULES.element.read(rule), "protocol": None, "negate": False, "match": {}}
@@ -311,7 +319,10 @@ class NwFilters(Host):
             raise InvalidDefinition(
                 f"xml is a whole definition; {', '.join(definition.values)} cannot be given beside it."
             )
-        written = given.get("name") if given is not None else None
+        written = None
+        if given is not None:
+            _check(given)
+            written = given.get("name")
         if name and written and name != written:
             raise InvalidDefinition(f"The XML's name is {written!r}, the task's is {name!r}; give one, or the same.")
         name = name or written

@@ -294,6 +294,20 @@ def test_what_only_served_a_definition_that_libvirt_refuses_is_taken_back(networ
         ({"name": "lab", "xml": "<domain/>"}, "a <network> is needed"),
         ({"name": "lab", "xml": "<network><name>other</name></network>"}, "give one, or the same"),
         ({"name": "lab", "xml": "<network/>", "mtu": 1400}, "mtu cannot be given beside it"),
+        (
+            {"name": "lab", "xml": "<network><mtu size='big'/></network>"},
+            "cannot be read as a network: invalid literal",
+        ),
+        ({"name": "lab", "xml": "<network><ip address='home'/></network>"}, "cannot be read as a network"),
+        ({"name": "lab", "xml": "<network><ip address='::1' prefix='300'/></network>"}, "cannot be read as a network"),
+        (
+            {
+                "name": "lab",
+                "xml": "<network><ip address='10.0.0.1'><dhcp><range start='::1' end='10.0.0.2'/></dhcp></ip>"
+                "</network>",
+            },
+            "is not within",
+        ),
         ({"uuid": "12", "state": "absent"}, "is not a UUID"),
         ({"name": "lab", "brigde": "br0"}, "Did you mean bridge"),
     ],

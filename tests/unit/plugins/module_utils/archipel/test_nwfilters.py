@@ -198,6 +198,7 @@ def test_bad_input_is_refused(values: dict[str, t.Any], complaint: str) -> None:
         ({"name": "a b"}, "cannot be a filter's name"),
         ({}, "cannot be a filter's name"),
         ({"name": "a", "xml": "<filter name='b'/>"}, "give one, or the same"),
+        ({"xml": "<filter name='b' priority='high'/>"}, "cannot be read as a filter"),
         ({"name": "a", "xml": "<filter name='a'/>", "definition": {"chain": "root"}}, "chain cannot be given beside"),
     ],
 )
