@@ -34,7 +34,7 @@ SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 sys.path.insert(0, str(ROOT / "plugins/module_utils"))
 
-from archipel import definition, given, network_definition, nwfilters, xmltree  # noqa: E402
+from archipel import definition, given, network_definition, nwfilters, pool, secrets, volume, xmltree  # noqa: E402
 from archipel.elements import Attribute, Map  # noqa: E402
 from archipel.errors import ArchipelError  # noqa: E402
 
@@ -199,12 +199,48 @@ def _no_data(value: t.Any) -> t.Any:
     raise Problem(f"{value!r} is nothing that can be told")
 
 
+def storagepool(text: str) -> str:
+    return plain(text, "pool", pool.PoolDefinition.read, lambda node, told: pool.PoolDefinition(told).write(node))
+
+
+def storagevol(text: str) -> str:
+    return plain(text, "volume", volume.VolumeDefinition.read, lambda n, told: volume.VolumeDefinition(told).write(n))
+
+
+def secret(text: str) -> str:
+    return plain(text, "secret", secrets.ELEMENT.read, secrets.ELEMENT.write)
+
+
+def plain(text: str, root: str, read: t.Callable[[t.Any], t.Any], write: t.Callable[[t.Any, t.Any], t.Any]) -> str:
+    """A document without devices: what is told of it, written again at its place, changes nothing in it."""
+    node = xmltree.parse(text, root)
+    told = read(node)
+    json.dumps(told, default=_no_data)
+    same = copy.deepcopy(node)
+    write(same, _named(told))
+    for one, other in ((node, same), (same, node)):
+        for change in pool.differences(one, other):
+            raise Problem(f"{change.path}: {change.old!r} became {change.new!r}")
+    if read(same) != told:
+        raise Problem(f"{told!r} is told as {read(same)!r}")
+    return xmltree.serialise(same)
+
+
+def _named(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What is there of what was told."""
+    inner = {key: _named(value) if isinstance(value, dict) else value for key, value in told.items()}
+    return {key: value for key, value in inner.items() if value not in (None, {})}
+
+
 # What is done with the documents of each root. A function gets the text of one that libvirt's schema of the function's
 # name takes, and gives it back, written again; Problem says what is wrong.
 KINDS: t.Final[dict[str, t.Callable[[str], str]]] = {
     "domain": domain,
     "filter": nwfilter,
     "network": network,
+    "pool": storagepool,
+    "secret": secret,
+    "volume": storagevol,
 }
 
 
