@@ -72,15 +72,16 @@ class Desired:
     wait_for_ip: str = "no"
 
 
-def converge(hypervisor: Host, desired: Desired, *, check: bool) -> dict[str, t.Any]:
+def converge(hypervisor: Host, desired: Desired, *, check: bool, brief: bool = False) -> dict[str, t.Any]:
     """``changed, msg, changes, diff, restart_required, restart_reasons, volumes_kept, vm``; an error has what was
-    changed before it."""
+    changed before it. ``brief``: of the machine name, UUID and state are enough.
+    """
     work = Convergence(hypervisor, desired, check=check)
     work.make()
     if not check:
         work.plan.run()
     try:
-        return work.result()
+        return work.result(brief=brief)
     except ArchipelError as error:
         error.changes = [change.as_data() for change in work.plan.done]
         raise
@@ -628,7 +629,7 @@ class Convergence:
 
     # -- the result
 
-    def result(self) -> dict[str, t.Any]:
+    def result(self, *, brief: bool) -> dict[str, t.Any]:
         result = self.plan.result(self._who, check=self.check)
         if self.missing and self.check and result["changed"] and not self._can_be_made() and self.given is None:
             result["msg"] = f"{self._who} is not there yet. {result['msg']}"
@@ -638,13 +639,15 @@ class Convergence:
             "restart_required": bool(reasons),
             "restart_reasons": reasons,
             "volumes_kept": self.kept,
-            "vm": self._vm(),
+            "vm": self._vm(brief=brief),
         }
 
-    def _vm(self) -> dict[str, t.Any]:
+    def _vm(self, *, brief: bool) -> dict[str, t.Any]:
         source = {"no": "none", "yes": "any"}.get(self.desired.wait_for_ip, self.desired.wait_for_ip)
         if self.machine is not None:
             with contextlib.suppress(NotFound):
+                if brief:
+                    return {"name": self.machine.name, "uuid": self.machine.uuid, "state": self.machine.status[0]}
                 return self.machine.describe(addresses=source)
         return {
             "name": self.name or (self.machine and self.machine.name),

@@ -217,7 +217,7 @@ class Machines(Host):
         failures: list[str] = []
         for name in names:
             try:
-                result = converge(self, dataclasses.replace(desired, name=name), check=check)
+                result = converge(self, dataclasses.replace(desired, name=name), check=check, brief=True)
             except Unavailable as error:
                 error.changes = [*_of_all(vms), *_of_all([{"name": name, "changes": error.changes}])]
                 raise
@@ -225,9 +225,8 @@ class Machines(Host):
                 failures.append(error.message if name in error.message else f"{name}: {error.message}")
                 vms.append({"name": name, "changes": error.changes})
                 continue
-            told = {key: result["vm"][key] for key in ("name", "uuid", "state")}
-            kept = ("changed", "msg", "changes", "restart_required", "restart_reasons")
-            vms.append({**told, **{key: result[key] for key in kept}})
+            told = ("changed", "msg", "changes", "restart_required", "restart_reasons")
+            vms.append({**result["vm"], **{key: result[key] for key in told}})
         changes = _of_all(vms)
         if failures:
             raise OperationFailed(f"{len(failures)} of {len(names)} failed. {' '.join(failures)}", changes=changes)
