@@ -40,12 +40,12 @@ EXAMPLES = r"""
     name: web1
     path: /var/lib/libvirt/images/installer.iso
 
-- name: It is from a pool, and in this drive
+- name: Another one is, from a pool and in this drive
   archipel.orchestrator.vm_media:
     name: web1
     target: sda
     pool: default
-    vol: installer.iso
+    vol: rescue.iso
 
 - name: It is out, though the guest system has locked the drive
   archipel.orchestrator.vm_media:

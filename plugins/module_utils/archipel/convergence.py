@@ -188,9 +188,31 @@ class Convergence:
             return
         going, self.kept = belongings.judge(self.hypervisor, machine.uuid, documents, which, disks)
         for volume in going:
-            self.plan.add([volume.removal], volume.remove)
-            if self.desired.state != "absent":
-                self.plan.add([], functools.partial(machine.own, volume.pool, volume.name, owned=False))
+            if self.desired.state == "absent":
+                self.plan.add([volume.removal], volume.remove)
+            elif volume.path in self._held(machine):
+                self._keep(machine, volume)
+            else:
+                changes = [volume.removal]
+                self.plan.add(changes, functools.partial(self._remove_from, machine, volume, changes))
+
+    def _remove_from(self, machine: Machine, volume: belongings.Volume, changes: list[Change]) -> None:
+        """Delete a volume that a disk of the machine was, unless its guest system has not let go of it."""
+        if volume.path in [disks.PATH.read(disk) for disk in machine.document().iterfind("devices/disk")]:
+            self._keep(machine, volume)
+            changes.clear()
+            return
+        volume.remove()
+        machine.own(volume.pool, volume.name, owned=False)
+
+    def _keep(self, machine: Machine, volume: belongings.Volume) -> None:
+        self.kept.append({"path": volume.path, "reason": f"{machine.name} has it until it starts again"})
+
+    def _held(self, machine: Machine) -> list[str | None]:
+        """The volumes of disks that stay in what runs though the configuration has them no more."""
+        waiting = {later.change.path for later in self.later}
+        nodes = self._document(machine).iterfind("devices/disk") if waiting else ()
+        return [disks.PATH.read(n) for n in nodes if f"disks[{xmltree.read(n, 'target/@dev')}]" in waiting]
 
     def _undefine(self, machine: Machine) -> None:
         node = machine.document(inactive=True)

@@ -85,6 +85,19 @@ def test_the_volume_of_a_disk_stays_unless_it_is_to_go(one: Run, hypervisor: Hyp
     assert "theirs.img" in pool.listVolumes()
 
 
+def test_the_volume_of_a_disk_that_still_runs_stays(one: Run, vm: Run, hypervisor: Hypervisor) -> None:
+    """Until the machine starts again it writes to it."""
+    one("vm_disk", target="vdb", pool="default", size=1)
+    vm(name="web1", state="running")
+    for check in (True, False):
+        gone = one("vm_disk", target="vdb", state="absent", remove_volumes="owned", check=check)
+        assert [path for path, _old, _new in changed(gone)] == ["disks[vdb]"]
+        assert gone["restart_required"]
+        path = "/var/lib/libvirt/images/web1-vdb.qcow2"
+        assert gone["volumes_kept"] == [{"path": path, "reason": "web1 has it until it starts again"}]
+    assert hypervisor.connection.handle.storageVolLookupByPath(path).name() == "web1-vdb.qcow2"
+
+
 @pytest.mark.parametrize(
     ("task", "error", "reason"),
     [
