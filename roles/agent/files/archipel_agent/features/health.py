@@ -62,6 +62,9 @@ class Health:
                 self._keep(await link.perform("reads", self._measure))
             except ArchipelError as error:
                 log.debug("not measured: %s", error.message)
+            except (OSError, sqlite3.Error) as error:
+                # A chart with a hole is better than no agent.
+                log.warning("not measured: %s", error)
             await asyncio.sleep(max(begun + finest - time.monotonic(), 0.01))
 
     def _measure(self, hypervisor: Hypervisor) -> Rows:
