@@ -46,7 +46,7 @@ def run_action(name: str, more: Options | None = None) -> None:
             # The action plugin has via: xmpp; it is not asked where a module is run by itself.
             module.fail_json(msg="via: xmpp works in a task, where the controller speaks to the platform.")
         credentials = {"username": given["uri_username"], "password": given["uri_password"]}
-        with Connection(given["uri"], **credentials) as connection:
+        with Connection(given["uri"], **credentials, events=action.changes) as connection:
             module.result = action.function(Hypervisor(connection, given["hypervisor"]), **arguments)
 
 

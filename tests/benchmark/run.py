@@ -21,9 +21,11 @@ from stage import Stage  # noqa: E402
 
 PARTS = {
     "lifecycle": "Start and stop",
+    "converge": "Nothing to do",
     "info": "Information",
     "inventory": "Inventory",
     "contacts": "Contacts",
+    "idle": "An idle agent",
     "latency": "Requests",
 }
 

@@ -79,6 +79,12 @@ class Process:
             before = now
             time.sleep(0.5)
 
+    def busy(self, seconds: float) -> float:
+        """The processor time, in seconds, that it takes in so many seconds from now."""
+        before = self._cpu_seconds()
+        time.sleep(seconds)
+        return self._cpu_seconds() - before
+
     def _cpu_seconds(self) -> float:
         if self._process.poll() is not None:
             raise RuntimeError(

@@ -37,7 +37,7 @@ def _check(cloud_init: Values, where: str) -> None:
 class CloudInit(Group):
     """It is in no document; what libvirt knows of it is the CD."""
 
-    def tell(self, domain: t.Any) -> Values | None:
+    def tell(self, domain: t.Any, nodes: t.Sequence[t.Any]) -> Values | None:
         disk = _drive(domain)
         return None if disk is None else {"path": PATH.read(disk)}
 

@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 import typing as t
+import urllib.parse
 
 from .errors import (
     ArchipelError,
@@ -57,8 +58,6 @@ def start_event_loop() -> None:
     with _loop_lock:
         if _loop_started:
             return
-        # libvirt-python prints each error to stderr unless told otherwise; ours are raised.
-        libvirt.registerErrorHandler(lambda _context, _error: None, None)
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_events, name="libvirt-events", daemon=True).start()
         _loop_started = True
@@ -107,10 +106,22 @@ def doing(what: str) -> t.Iterator[None]:
 
 
 class Connection:
-    """An opened libvirt connection. It is not reopened by itself: whoever holds it hears of its end."""
+    """An opened libvirt connection. It is not reopened by itself: whoever holds it hears of its end.
 
-    def __init__(self, uri: str | None = None, *, username: str | None = None, password: str | None = None) -> None:
+    Without ``events`` nothing can be awaited on it, and each call takes half the time, because no thread wakes up at
+    each answer. One to another host has the thread all the same, which notices when that host is gone.
+    """
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        events: bool = True,
+    ) -> None:
         self.uri = uri
+        self._events = events or bool(urllib.parse.urlsplit(uri or "").netloc)
         self._credentials = {"username": username, "password": password}
         self._virconnect: t.Any = None
         self._closed = threading.Event()
@@ -124,7 +135,11 @@ class Connection:
         self.close()
 
     def open(self) -> Connection:
-        start_event_loop()
+        _require_libvirt()
+        # libvirt-python prints each error to stderr unless told otherwise; ours are raised.
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        if self._events:
+            start_event_loop()
         self.close()
         where = self.uri or "the default hypervisor"
         try:

@@ -167,7 +167,8 @@ NOTHING: t.Final = Definition({})
 
 def read(node: t.Any) -> Values:
     """A domain's XML in the words of OPTIONS; what it does not say is None."""
-    return {**DOMAIN.read(node), **{key: part.tell(node) for key, part in PARTS.items()}}
+    there = xmltree.places(node)
+    return {**DOMAIN.read(node), **{key: part.tell(node, there.get(part.path, ())) for key, part in PARTS.items()}}
 
 
 def new(

@@ -97,8 +97,8 @@ class Part(Element):
         """As an option of a module."""
         raise NotImplementedError
 
-    def tell(self, domain: t.Any) -> t.Any:
-        """In a person's words."""
+    def tell(self, domain: t.Any, nodes: t.Sequence[t.Any]) -> t.Any:
+        """In a person's words; ``nodes`` are those at its path."""
         raise NotImplementedError
 
     def refuse_missing(self, wanted: t.Any, offers: Offers) -> None:
@@ -119,10 +119,9 @@ class Group(Part):
     def option(self) -> dict[str, t.Any]:
         return {"type": "dict", "help": self.help, "options": self.options()}
 
-    def tell(self, domain: t.Any) -> Values | None:
+    def tell(self, domain: t.Any, nodes: t.Sequence[t.Any]) -> Values | None:
         """None where the domain has no such place."""
-        node = domain.find(self.path)
-        return None if node is None else self.read(node)
+        return self.read(nodes[0]) if nodes else None
 
     def differences(self, domain: t.Any, wanted: Wanted) -> list[Difference]:
         """Where the domain is not as wanted."""
@@ -184,8 +183,8 @@ class Devices(Part):
             raise InvalidDefinition(f"{where}: a list is needed.")
         return [super(Devices, self).bind(item, f"{where}[{i}]") for i, item in enumerate(untrusted)]
 
-    def tell(self, domain: t.Any) -> list[Values]:
-        return [self.read(node) for node in domain.iterfind(self.path)]
+    def tell(self, domain: t.Any, nodes: t.Sequence[t.Any]) -> list[Values]:
+        return [self.read(node) for node in nodes]
 
     def differences(
         self, domain: t.Any, wanted: t.Sequence[Wanted], gone: t.Sequence[Wanted] = (), *, complete: bool = False

@@ -10,6 +10,7 @@ the prefix ``archipel:`` stands for the namespace of our metadata, ``libosinfo:`
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import re
@@ -99,6 +100,27 @@ def read(node: t.Any, path: str) -> str | None:
     return "" if leaf == "?" else node.get(leaf)
 
 
+def begin(path: str) -> str | None:
+    """What is in the outline of every node that has something at a path; None for the path of the node itself."""
+    steps, leaf = _split(path)
+    return steps[0].clark if steps else leaf and f"@{leaf}"
+
+
+def outline(node: t.Any) -> set[str]:
+    """The tags of its children, and the names of its attributes with an ``@``."""
+    return {*(child.tag for child in node), *(f"@{name}" for name in node.attrib)}
+
+
+def places(domain: t.Any) -> dict[str, list[t.Any]]:
+    """Elements by their path, which is ``.``, ``cpu`` or ``devices/disk``; one walk for all that is looked for."""
+    found = collections.defaultdict(list, {".": [domain]})
+    for child in domain:
+        found[child.tag].append(child)
+        for device in child if child.tag == "devices" else ():
+            found[f"devices/{device.tag}"].append(device)
+    return found
+
+
 def read_all(node: t.Any, path: str) -> list[str]:
     """The attribute at the end of a path, of every element there."""
     steps, leaf = _split(path)
@@ -153,7 +175,9 @@ class _Step(t.NamedTuple):
 
     def find(self, node: t.Any) -> t.Any:
         children = node.iterchildren(self.clark)
-        return next((child for child in children if not self.key or child.get(self.key) == self.value), None)
+        if self.key:
+            children = (child for child in children if child.get(self.key) == self.value)
+        return next(children, None)
 
     def make(self) -> t.Any:
         return element(self.tag, **({self.key: self.value} if self.key else {}))

@@ -247,3 +247,20 @@ def test_a_lost_connection_is_heard_of_and_unavailable(daemon: tuple[str, subpro
         with pytest.raises(Unavailable):
             ask()
     connection.close()
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_a_thread_for_events_runs_only_where_something_is_awaited(events: bool) -> None:
+    """In a process of its own, because the thread is one for all connections and stays."""
+    program = f"""
+import sys, threading
+sys.path.insert(0, {str(CORE)!r})
+from archipel.connection import Connection
+from archipel.hypervisor import Hypervisor
+with Connection("test:///default", events={events}) as connection:
+    assert Hypervisor(connection).vm_info()["vms"][0]["name"] == "test"
+print(*(thread.name for thread in threading.enumerate()))
+"""
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ("libvirt-events" in said.stdout) == events
+    assert said.stderr == ""
