@@ -10,7 +10,7 @@ import libvirt
 import pytest
 from archipel import lifecycle
 from archipel.actions import actions_of
-from archipel.errors import Conflict, OperationFailed
+from archipel.errors import Conflict, InvalidArgument, OperationFailed
 from archipel.hypervisor import MACHINE_ACTIONS, Hypervisor
 from archipel.machine import Machine
 
@@ -159,3 +159,24 @@ def test_states_are_libvirts_words() -> None:
         assert getattr(libvirt, f"VIR_DOMAIN_{name.upper()}") == number
         assert lifecycle.state_name(number) == name
     assert lifecycle.state_name(99) == "nostate"
+
+
+def test_an_address_that_comes_without_an_event_is_noticed(hypervisor: Hypervisor, monkeypatch: t.Any) -> None:
+    """libvirt tells of no lease; it is asked each second."""
+    machine = hypervisor.machine("running")
+    answers = iter([[], [], [{"address": "192.0.2.1"}]])
+    monkeypatch.setattr(Machine, "addresses", lambda _machine, _source: next(answers))
+    machine.await_address("lease", 10)
+    assert next(answers, None) is None
+
+
+def test_who_is_off_gets_no_address(hypervisor: Hypervisor) -> None:
+    """Nobody waits for it to the end."""
+    with pytest.raises(Conflict, match="off is shutoff and gets no address"):
+        hypervisor.machine("off").await_address("any", 60)
+
+
+def test_a_shutdown_that_is_forced_needs_somebody_who_waits(hypervisor: Hypervisor) -> None:
+    """Or nobody would find out."""
+    with pytest.raises(InvalidArgument, match="force_after: who does not wait"):
+        hypervisor.machine("running").shutdown(wait=False, force_after=1)
