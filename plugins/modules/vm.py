@@ -66,6 +66,26 @@ EXAMPLES = r"""
     memory: 1024
     vcpus: 2
 
+- name: A machine boots by EFI what is signed, has a TPM and a screen, and is told by cloud-init who it is
+  archipel.orchestrator.vm:
+    name: web3
+    state: running
+    memory: 2048
+    boot:
+      secure_boot: true
+    tpm: {}
+    graphics:
+      type: vnc
+    disks:
+      - pool: default
+        vol: web3.qcow2
+    networks:
+      - network: default
+    cloud_init:
+      user_data: |
+        #cloud-config
+        hostname: web3
+
 - name: A machine boots a kernel of the hypervisor
   archipel.orchestrator.vm:
     name: tiny
@@ -175,7 +195,9 @@ vms:
   elements: dict
   returned: success, with O(names)
 vm:
-  description: The machine after the change. One that is absent, or would be made, has name, UUID and state.
+  description:
+    - The machine after the change. One that is absent, or would be made, has name, UUID and state.
+    - Its definition is in the keys that this module takes; a part that it does not have is null.
   type: dict
   returned: success, for one machine
   contains:
@@ -228,20 +250,110 @@ vm:
       description: Number of virtual CPUs that it can be given while it runs.
       type: int
     cpu:
-      description: The virtual CPU, in the keys of M(archipel.orchestrator.vm).
+      description: The virtual CPU.
       type: dict
     boot:
-      description: How it boots, in the keys of M(archipel.orchestrator.vm).
+      description: How it boots.
       type: dict
     metadata:
       description: Title, description and location.
       type: dict
     disks:
-      description: Its disks, in the keys of M(archipel.orchestrator.vm).
+      description: Its disks.
       type: list
       elements: dict
     networks:
-      description: Its network interfaces, in the keys of M(archipel.orchestrator.vm).
+      description: Its network interfaces.
+      type: list
+      elements: dict
+    cpuset:
+      description: CPUs of the hypervisor that it runs on.
+      type: str
+    iothreads:
+      description: Number of I/O threads.
+      type: int
+    guest_agent:
+      description: Whether there is a channel for QEMU's guest agent.
+      type: bool
+    cputune:
+      description: How much of the host's CPUs the machine gets.
+      type: dict
+    numatune:
+      description: Which of the host's NUMA nodes the machine's memory is on.
+      type: dict
+    memorybacking:
+      description: What the machine's memory is made of.
+      type: dict
+    memtune:
+      description: Limits to the machine's use of the host's memory.
+      type: dict
+    blkiotune:
+      description: How much of the host's disks the machine gets.
+      type: dict
+    features:
+      description: What the machine's board can.
+      type: dict
+    clock:
+      description: The machine's clock.
+      type: dict
+    events:
+      description: What happens at the machine's end.
+      type: dict
+    pm:
+      description: The machine's power management.
+      type: dict
+    osinfo:
+      description: The operating system in the machine.
+      type: dict
+    graphics:
+      description: Where the machine's screen can be seen.
+      type: dict
+    video:
+      description: The video device.
+      type: dict
+    sound:
+      description: The sound card.
+      type: dict
+    tpm:
+      description: The trusted platform module.
+      type: dict
+    rng:
+      description: The source of random numbers.
+      type: dict
+    watchdog:
+      description: The watchdog.
+      type: dict
+    memballoon:
+      description: The device by which the host takes memory back.
+      type: dict
+    vsock:
+      description: Sockets between the host and the guest.
+      type: dict
+    cloud_init:
+      description: The path of its seed, as C(path); null where it has none.
+      type: dict
+    filesystems:
+      description: Directories of the hypervisor that the machine sees.
+      type: list
+      elements: dict
+    host_devices:
+      description: Devices of the hypervisor that are given to the machine.
+      type: list
+      elements: dict
+    serial_devices:
+      description: Serial ports, in their order.
+      type: list
+      elements: dict
+    console_devices:
+      description: Consoles, those of a kind in their order.
+      type: list
+      elements: dict
+    channel_devices:
+      description: Channels between the host and the guest.
+      type: list
+      elements: dict
+    input_devices:
+      description: Keyboards, mice, tablets.
       type: list
       elements: dict
     addresses:

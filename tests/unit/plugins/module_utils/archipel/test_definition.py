@@ -7,6 +7,7 @@ import pathlib
 import typing as t
 
 import pytest
+import yaml
 from archipel import definition, xmltree
 from archipel.capabilities import Capabilities
 from archipel.definition import METADATA, OPTIONS, Definition
@@ -400,3 +401,14 @@ ALIASES = {"q35": "pc-q35-9.1", "pc": "pc-i440fx-9.1", "virt": "virt-9.1"}
 def test_a_machine_keeps_the_version_of_its_type(wanted: str, current: str | None, meant: str) -> None:
     """An alias asks for a kind, whatever version it stands for by now; a full name for itself."""
     assert definition.machine_type(wanted, current, ALIASES) == meant
+
+
+@pytest.mark.parametrize(("module", "key"), [("vm", "vm"), ("vm_info", "vms")])
+def test_modules_document_all_that_is_told(module: str, key: str, data: pathlib.Path) -> None:
+    """Each part of a definition is a documented key of the machine that the module returns."""
+    source: dict[str, t.Any] = {}
+    text = (data.parents[1] / "plugins/modules" / f"{module}.py").read_text()
+    exec(text.partition("\nfrom ansible_collections")[0], source)
+    documented = yaml.safe_load(source["RETURN"])[key]["contains"]
+    for part, option in OPTIONS.items():
+        assert documented[part]["type"] == option["type"], part
