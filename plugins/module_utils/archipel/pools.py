@@ -215,8 +215,7 @@ class _Work:
             self._complete(node)
         changes = [Change("state", "absent", "inactive"), *(Change(key, None, value) for key, value in values.items())]
         # Without a pool to build there would be nothing to define.
-        undo = (lambda: self.pool.undefine()) if build else None
-        self.plan.add(changes, functools.partial(self._define, node), undo)
+        self.plan.add(changes, functools.partial(self._define, node), self._undefine if build else None)
         if build:
             self._plan_build(node.get("type"))
 
@@ -256,13 +255,24 @@ class _Work:
         with doing(f"Define the storage pool {self.name}"):
             self.pool = self.handle.storagePoolDefineXML(xmltree.serialise(node), 0)
 
+    # The pool may not be there yet when these are planned.
+
+    def _undefine(self) -> None:
+        self.pool.undefine()
+
+    def _start(self) -> None:
+        self.pool.create()
+
+    def _stop(self) -> None:
+        self.pool.destroy()
+
     def plan_start(self) -> None:
         if not self.active:
-            self._plan_step("inactive", "active", lambda: self.pool.create())
+            self._plan_step("inactive", "active", self._start)
 
     def plan_stop(self) -> None:
         if self.active:
-            self._plan_step("active", "inactive", lambda: self.pool.destroy())
+            self._plan_step("active", "inactive", self._stop)
 
     def plan_autostart(self, wanted: bool) -> None:
         with doing(f"Look at the storage pool {self.name}"):
@@ -287,7 +297,7 @@ class _Work:
         if remove_contents:
             self._plan_emptying()
         if self.active:
-            self._plan_step("active", "inactive" if persistent else "absent", lambda: self.pool.destroy())
+            self._plan_step("active", "inactive" if persistent else "absent", self._stop)
         node = document(self.pool)
         kind = KINDS.get(node.get("type"))
         if remove_contents and kind and kind.remove:
@@ -295,7 +305,7 @@ class _Work:
             self._plan(change, f"Remove what held the storage pool {self.name}", lambda: self.pool.delete(0))
         if persistent:
             change = Change("state", "inactive", "absent")
-            self._plan(change, f"Undefine the storage pool {self.name}", lambda: self.pool.undefine())
+            self._plan(change, f"Undefine the storage pool {self.name}", self._undefine)
 
     def _plan_emptying(self) -> None:
         """Delete each volume; nothing is touched while a machine uses one of them."""

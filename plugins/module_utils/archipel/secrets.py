@@ -137,7 +137,7 @@ class _Work:
             ELEMENT.write(node, {change.path: change.new for change in changes})
         if changes:
             # A new one would be of no use without its value.
-            self.plan.add(changes, lambda: self._define(node), (lambda: self.secret.undefine()) if self.new else None)
+            self.plan.add(changes, lambda: self._define(node), self._remove if self.new else None)
 
     def _define(self, node: t.Any) -> None:
         with doing(f"Define {self.who}"):
@@ -174,12 +174,12 @@ class _Work:
         if self.secret is None:
             return
 
-        def run() -> None:
-            with doing(f"Remove {self.who}"):
-                self.secret.undefine()
-            self.secret = None
+        self.plan.add([Change("state", "present", "absent")], self._remove)
 
-        self.plan.add([Change("state", "present", "absent")], run)
+    def _remove(self) -> None:
+        with doing(f"Remove {self.who}"):
+            self.secret.undefine()
+        self.secret = None
 
     def _document(self) -> t.Any:
         with doing(f"Look at {self.who}"):
