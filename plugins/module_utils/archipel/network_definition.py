@@ -179,8 +179,10 @@ def _rates(way: str, *more: tuple[str, str]) -> Nested:
 BANDWIDTH = Nested(
     Element("bandwidth", ()),
     "Limits of what goes through.",
-    within={"inbound": _rates("inbound", ("floor", "Bandwidth in KiB/s that is guaranteed.")),
-           "outbound": _rates("outbound")},
+    within={
+        "inbound": _rates("inbound", ("floor", "Bandwidth in KiB/s that is guaranteed.")),
+        "outbound": _rates("outbound"),
+    },
 )  # fmt: skip
 
 VIRTUALPORT = Nested(
@@ -251,8 +253,10 @@ NETWORK = Nested(
               "Whether the hypervisor follows changes that a machine makes to its MAC addresses.", bool),
     )),
     "A virtual network.",
-    within={"forward": FORWARD, "ips": IPS, "dns": DNS, "routes": ROUTES, "portgroups": PORTGROUPS, "vlan": VLAN,
-           "bandwidth": BANDWIDTH, "virtualport": VIRTUALPORT},
+    within={
+        "forward": FORWARD, "ips": IPS, "dns": DNS, "routes": ROUTES, "portgroups": PORTGROUPS, "vlan": VLAN,
+        "bandwidth": BANDWIDTH, "virtualport": VIRTUALPORT,
+    },
 )  # fmt: skip
 
 _MAC: t.Final = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
