@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pathlib
 import sys
 import time
 import typing as t
@@ -81,20 +80,21 @@ def tiny(lab: Lab) -> t.Callable[[str, int], dict[str, t.Any]]:
     }
 
 
-@pytest.fixture
-def play(platform: Story, tmp_path: pathlib.Path) -> t.Callable[..., list[dict[str, t.Any]]]:
+@pytest.fixture(scope="session")
+def play(platform: Story, tmp_path_factory: pytest.TempPathFactory) -> t.Callable[..., list[dict[str, t.Any]]]:
     """Tasks in one play on hv1: the result of each; one that fails does not end the play."""
+    directory = tmp_path_factory.mktemp("play")
 
     def play(via: str, *tasks: dict[str, t.Any]) -> list[dict[str, t.Any]]:
         names = [f"result_{number}" for number in range(len(tasks))]
         noted = [{**task, "register": name, "ignore_errors": True} for task, name in zip(tasks, names, strict=True)]
-        answers = tmp_path / "results.json"
+        answers = directory / "results.json"
         write = {
             "ansible.builtin.copy": {"content": "{{ [" + ", ".join(names) + "] | to_json }}", "dest": str(answers)},
             "check_mode": False,
             "delegate_to": "localhost",
         }
-        file = tmp_path / "play.json"
+        file = directory / "play.json"
         defaults = {"group/archipel.orchestrator.archipel": {"via": via}}
         steps = [{"hosts": "hv1", "gather_facts": False, "module_defaults": defaults, "tasks": [*noted, write]}]
         file.write_text(json.dumps(steps))
