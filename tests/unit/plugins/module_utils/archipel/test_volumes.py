@@ -322,8 +322,14 @@ def test_a_volume_is_downloaded_once(store: t.Any, image: pathlib.Path, tmp_path
     assert file.stat().st_blocks * 512 < 4 * MIB
     assert not store.volume("a", download=str(file))["changed"]
     file.write_bytes(b"something else")
+
+    def cut(text: str, _fraction: float | None = None) -> None:
+        if text.startswith("Download"):
+            raise WaitTimeout("the time was over")
+
+    arguments = ACTIONS["volume"].bind({"pool": store.pool, "name": "a", "download": str(file)})
     with pytest.raises(WaitTimeout):
-        store.volume("a", download=str(file), wait_timeout=0)
+        ACTIONS["volume"].function(store.hypervisor, **arguments, progress=cut)
     assert file.read_bytes() == b"something else"
     assert store.volume("a", download=str(file))["changed"]
     assert sorted(os.listdir(tmp_path)) == ["copy.raw", "image.raw"]
