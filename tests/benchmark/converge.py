@@ -1,29 +1,32 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines that are as they are asked to be, one after another, as a task does that loops over their names.
+"""Machines that are as they are asked to be.
 
-Each is described in full: `vm` in its own words, `community.libvirt.virt` and `vm` by the same XML. `virt` gives it to
-libvirt, which defines the machine once more; ours finds that nothing differs.
+`community.libvirt.virt` is given the XML of each, by a loop over their names, and libvirt defines every machine once
+more. `vm` takes all of them in one task, in its own words, and finds that nothing differs.
 """
 
 from __future__ import annotations
 
 import typing as t
 
+from archipel.actions import Action
 from archipel.connection import Connection
-from archipel.hypervisor import Hypervisor
+from archipel.hypervisor import ACTIONS, Hypervisor
 from measure import Figure, Table, Way, compare, seconds
 from stage import MACHINE, NAME, Stage
 
 MACHINES: t.Final = 200
 UNCHANGED: t.Final = Figure(f"{MACHINES} unchanged machines", "s")
-IN_WORDS: t.Final[dict[str, t.Any]] = {
+# All that stage.MACHINE says, but for the name of the file.
+DEFINITION: t.Final[dict[str, t.Any]] = {
     "memory": 64,
     "vcpus": 1,
-    "disks": [{"path": "/var/lib/images/{{ item }}.qcow2", "bus": "virtio"}],
+    "disks": [{"target": "vda", "device": "disk", "bus": "virtio"}],
     "networks": [{"network": "default"}],
 }
+ALL: t.Final = ["machine*"]
 
 
 def run(stage: Stage, rounds: int) -> list[Table]:
@@ -34,14 +37,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
         Connection(host.uri) as connection,
     ):
         controller = stage.controller(server)
-        core = Hypervisor(connection)
-        xml = MACHINE.format(name="{{ item }}", metadata="")
-
-        def of(name: str, measure: t.Callable[[], float], *, yardstick: bool = False) -> Way:
-            return Way(name, lambda: {UNCHANGED: measure()}, yardstick)
-
-        def play(module: str, **arguments: t.Any) -> t.Callable[[], float]:
-            return lambda: controller.task(module, arguments, host.names)
+        core, vm = Hypervisor(connection), ACTIONS["vm"]
 
         # libvirt takes the definition of a machine that is there only with its UUID.
         known = [
@@ -55,24 +51,30 @@ def run(stage: Stage, rounds: int) -> list[Table]:
             for text in known:
                 host.connection.defineXML(text)
 
-        def compare_each() -> None:
-            for name in host.names:
-                if core.vm(name=name, xml=MACHINE.format(name=name, metadata=""))["changed"]:
-                    raise RuntimeError(f"{name} has changed.")
+        def of(name: str, measure: t.Callable[[], float], *, yardstick: bool = False) -> Way:
+            return Way(name, lambda: {UNCHANGED: measure()}, yardstick)
 
-        ours = "archipel.orchestrator.vm"
+        def play(**arguments: t.Any) -> t.Callable[[], float]:
+            return lambda: controller.task("archipel.orchestrator.vm", {"names": ALL, **DEFINITION, **arguments})
+
+        def loop() -> float:
+            xml = MACHINE.format(name="{{ item }}", metadata="")
+            arguments = {"uri": host.uri, "command": "define", "xml": xml}
+            return controller.task("community.libvirt.virt", arguments, host.names)
+
         return compare(
             [
                 of("libvirt, a loop in Python that defines them again", lambda: seconds(define), yardstick=True),
-                of(
-                    "community.libvirt.virt, command=define",
-                    play("community.libvirt.virt", uri=host.uri, command="define", xml=xml),
-                    yardstick=True,
-                ),
-                of("archipel's core, a loop in Python", lambda: seconds(compare_each)),
-                of("vm, via libvirt", play(ours, uri=host.uri, name="{{ item }}", **IN_WORDS)),
-                of("vm, via xmpp", play(ours, via="xmpp", hypervisor=NAME, name="{{ item }}", **IN_WORDS)),
-                of("vm with xml, via xmpp", play(ours, via="xmpp", hypervisor=NAME, xml=xml)),
+                of("community.libvirt.virt, a loop with command=define", loop, yardstick=True),
+                of("archipel's core, in Python", lambda: seconds(lambda: _unchanged(core, vm))),
+                of("vm, via libvirt", play(uri=host.uri)),
+                of("vm, via xmpp", play(via="xmpp", hypervisor=NAME)),
             ],
             rounds,
         )
+
+
+def _unchanged(core: Hypervisor, vm: Action) -> None:
+    result = vm.function(core, **vm.bind({"names": ALL, "definition": DEFINITION}))
+    if result["changed"] or len(result["vms"]) != MACHINES:
+        raise RuntimeError(f"vm does not find {MACHINES} machines as they are: {result['msg']}")
