@@ -217,12 +217,13 @@ class Convergence:
     def _undefine(self, machine: Machine) -> None:
         node = machine.document(inactive=True)
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        # Drivers without firmware variables, TPM or checkpoints refuse the flags for them.
-        for path, what, keep in (
-            ("os/nvram", "NVRAM", self.desired.removal.keep_nvram),
-            ("devices/tpm/backend?", "TPM", self.desired.removal.keep_tpm),
+        # Drivers without firmware variables, TPM or checkpoints refuse the flags for them. The file with the variables
+        # is there, and not in the configuration, where libvirt chose the firmware.
+        for there, what, keep in (
+            (definition.BOOT.read(node.find("os"))["firmware"] == "efi", "NVRAM", self.desired.removal.keep_nvram),
+            (node.find("devices/tpm/backend") is not None, "TPM", self.desired.removal.keep_tpm),
         ):
-            if xmltree.read(node, path) is not None:
+            if there:
                 flags |= getattr(libvirt, f"VIR_DOMAIN_UNDEFINE_{'KEEP_' if keep else ''}{what}", 0)
         with contextlib.suppress(libvirt.libvirtError):
             if machine.domain.listAllCheckpoints():
