@@ -10,6 +10,7 @@ without ejabberd's words. One connection serves all commands of a task.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import http.client
 import re
 import secrets
@@ -185,7 +186,7 @@ def lack_accounts(server: Server, names: t.Sequence[str], *, check: bool) -> dic
     users = [{"jid": f"{name}@{server.domain}", "state": "absent"} for name in names]
     for name in names:
         if server.has(name):
-            plan.add([Change(f"users[{name}]", "present", "absent")], lambda name=name: server.unregister(name))
+            plan.add([Change(f"users[{name}]", "present", "absent")], functools.partial(server.unregister, name))
     if not check:
         plan.run()
     return {**plan.result(_together(users), check=check), "users": users}
@@ -285,7 +286,7 @@ def have_group(server: Server, wanted: Group, *, check: bool) -> dict[str, t.Any
             change, run = Change(f"members[{member}]", None, member), server.add_member
         else:
             change, run = Change(f"members[{member}]", member, None), server.remove_member
-        plan.add([change], lambda member=member, run=run: run(wanted.name, member))
+        plan.add([change], functools.partial(run, wanted.name, member))
     if not check:
         plan.run()
     return {**plan.result(wanted.name, check=check), "group": {"name": wanted.name, "state": "present", **new}}
@@ -306,7 +307,7 @@ def lack_group(server: Server, name: str, *, check: bool) -> dict[str, t.Any]:
 
 
 def _displayed(server: Server, group: str) -> list[str]:
-    return t.cast("dict[str, t.Any]", server.group(group) or {"display": []})["display"]
+    return t.cast("list[str]", (server.group(group) or {"display": []})["display"])
 
 
 def _refuse_unknown_groups(server: Server, wanted: Group, *, check: bool) -> None:
