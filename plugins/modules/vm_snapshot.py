@@ -19,8 +19,8 @@ description:
   - Going back to an external snapshot needs libvirt 9.9 (Debian 13). The libvirt 9.0 of Debian 12 takes and removes
     them, and they can be cloned (M(archipel.orchestrator.vm_clone)). libvirt leaves some images behind when it goes
     back.
-  - Snapshots of both kinds in one line do not go together well. Going back to an internal one is refused while external
-    ones lie on the images that it is in.
+  - All snapshots of a machine are of one kind. libvirt would take both, but then it cannot remove an external one above
+    an internal one, and going back to the internal one would change images under those that lie on them.
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:

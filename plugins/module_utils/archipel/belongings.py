@@ -76,7 +76,7 @@ def judge(host: Host, uuid: str, documents: t.Sequence[t.Any], which: str, disks
     volume that stays is based on does in any case.
     """
     own = {pair for node in documents for pair in noted(node)}
-    volumes = _Volumes(host)
+    volumes = Volumes(host)
     candidates: dict[str, tuple[Volume, list[t.Any]]] = {}
     kept: dict[str, str] = {}
     for disk in disks or [d for node in documents for d in node.iterfind("devices/disk")]:
@@ -118,7 +118,7 @@ def _reason(own: bool, uses: t.Sequence[t.Any], which: str) -> str | None:
     return "it is read-only" if any(disk.find("readonly") is not None for disk in uses) else None
 
 
-def _keep_bases(going: dict[str, Volume], kept: dict[str, str], volumes: _Volumes) -> None:
+def _keep_bases(going: dict[str, Volume], kept: dict[str, str], volumes: Volumes) -> None:
     """What stays keeps what it is based on."""
     while held := [v for v in volumes.all if v.based_on in going and v.path not in going]:
         for holder in held:
@@ -127,7 +127,7 @@ def _keep_bases(going: dict[str, Volume], kept: dict[str, str], volumes: _Volume
             going.pop(path, None)
 
 
-def _users(host: Host, uuid: str, volumes: _Volumes) -> dict[str, str]:
+def _users(host: Host, uuid: str, volumes: Volumes) -> dict[str, str]:
     """Path → why it stays, of all that other machines use, as they run or as they are configured."""
     used: dict[str, str] = {}
     with doing("List the machines"):
@@ -145,7 +145,7 @@ def _users(host: Host, uuid: str, volumes: _Volumes) -> dict[str, str]:
     return used
 
 
-class _Volumes:
+class Volumes:
     """All volumes of the active pools, by path."""
 
     def __init__(self, host: Host) -> None:

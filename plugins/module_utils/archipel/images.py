@@ -10,8 +10,12 @@ import dataclasses
 import typing as t
 
 from . import storage, xmltree
-from .connection import doing, libvirt
+from .belongings import Volumes
+from .connection import doing
 from .errors import ArchipelError, NotFound
+
+if t.TYPE_CHECKING:
+    from .host import Host
 
 VIRTUAL: t.Final = ("kvm", "qemu", "hvf")  # types of domains whose images are QEMU's
 
@@ -57,48 +61,21 @@ def _path(handle: t.Any, source: t.Any) -> str | None:
     return t.cast("str | None", source.get("file") or source.get("dev"))
 
 
-def machines_on(handle: t.Any, paths: t.Collection[str]) -> set[str]:
+def machines_on(host: Host, paths: t.Collection[str]) -> set[str]:
     """Names of the machines of which a disk is one of these images, or lies on one.
 
     libvirt tells the whole chain of a running machine only, and of one that is off just its uppermost image. What that
     lies on is written in the image, and libvirt tells it of the volumes of its pools.
     """
-    below = _below(handle)
+    volumes = Volumes(host)
     found = set()
-    with doing("List the machines"):
-        domains = handle.listAllDomains()
+    with doing(f"List the machines of {host.name}"):
+        domains = host.connection.handle.listAllDomains()
     for domain in domains:
         # A machine may go while the others are looked at.
         with contextlib.suppress(NotFound), doing(f"Look at the disks of {domain.name()}"):
-            node = xmltree.parse_trusted(domain.XMLDesc())
-            tops = [_path(handle, source) for source in node.iterfind("devices/disk//source")]
-            if any(path in paths for top in tops for path in _chain(top, below)):
+            sources = xmltree.parse_trusted(domain.XMLDesc()).iterfind("devices/disk//source")
+            tops = filter(None, map(volumes.path, sources))
+            if any(path in paths for top in tops for path in volumes.chain(top)):
                 found.add(domain.name())
     return found
-
-
-def _below(handle: t.Any) -> dict[str, str]:
-    """Path of an image → path of the one that it lies on, for all volumes of active pools."""
-    found = {}
-    with doing("List the storage pools"):
-        pools = handle.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-    for pool in pools:
-        # libvirt does not see by itself what others put into a pool, and refuses to look while a volume is written.
-        with contextlib.suppress(libvirt.libvirtError):
-            pool.refresh()
-        with contextlib.suppress(libvirt.libvirtError):
-            for volume in pool.listAllVolumes():
-                # One that is deleted meanwhile lies on nothing.
-                with contextlib.suppress(libvirt.libvirtError):
-                    base = xmltree.read(xmltree.parse_trusted(volume.XMLDesc()), "backingStore/path")
-                    if base:
-                        found[volume.path()] = base
-    return found
-
-
-def _chain(path: str | None, below: t.Mapping[str, str]) -> t.Iterator[str]:
-    seen: set[str] = set()
-    while path and path not in seen:
-        seen.add(path)
-        yield path
-        path = below.get(path)

@@ -485,15 +485,22 @@ class _Work:
                 f"{who} is {self.state}: libvirt takes an internal snapshot of it with its memory only. Use kind:"
                 " external, or let memory be part of it."
             )
+        other = [each.name for each in self.tree if each.told["kind"] not in (None, kind)]
+        if other:
+            # It takes them, and then can neither remove the one nor go back to the other.
+            raise Conflict(
+                f"{who} has snapshots of the other kind, {', '.join(other)}: libvirt does not get along with both. Take"
+                f" {'an external' if kind == 'internal' else 'an internal'} one too, or remove those first."
+            )
         if document.get("type") not in images.VIRTUAL:
             return
         if not disks:
             raise Conflict(f"{who} has no disk that it writes to, so there is nothing to take a snapshot of.")
         if kind == "internal":
-            other = [f"{disk.target} ({disk.format})" for disk in disks if disk.format != "qcow2"]
-            if other:
+            others = [f"{disk.target} ({disk.format})" for disk in disks if disk.format != "qcow2"]
+            if others:
                 raise Conflict(
-                    f"{who}: an internal snapshot lies inside images of the format qcow2, which {', '.join(other)} is"
+                    f"{who}: an internal snapshot lies inside images of the format qcow2, which {', '.join(others)} is"
                     " not. Use kind: external."
                 )
             if (
@@ -574,7 +581,7 @@ class _Work:
         if not snapshot.external:
             return
         paths = {*snapshot.images(self.handle).values(), *(disk["path"] for disk in snapshot.told["disks"])}
-        others = sorted(images.machines_on(self.handle, paths - {None}) - {self.machine.name})
+        others = sorted(images.machines_on(self.machine.hypervisor, paths - {None}) - {self.machine.name})
         if others:
             raise Conflict(
                 f"The snapshot {snapshot.name} of {self.machine.name} holds what {', '.join(others)} stand"

@@ -275,16 +275,45 @@ def test_going_back_to_what_is_not_there_names_what_is(take: Run) -> None:
         take("after", state="reverted")
 
 
-def test_external_ones_are_refused_where_libvirt_cannot_go_back(hypervisor: Hypervisor, take: Run) -> None:
-    """By what the host says of itself (externalSnapshot in its capabilities); the test driver says nothing."""
-    text = """<domainsnapshot><name>ext</name><state>shutoff</state><creationTime>1</creationTime>
-      <disks><disk name='vda' snapshot='external' type='file'><source file='/new'/></disk></disks>{}</domainsnapshot>"""
-    machine = hypervisor.machine("off")
+@pytest.fixture
+def mixed(hypervisor: Hypervisor, run: Run) -> None:
+    """An internal snapshot and above it an external one, which the test driver knows only by being told of it."""
     disk = "<devices><disk type='file'><source file='/old'/><target dev='vda'/></disk></devices>"
-    domain = machine.domain.XMLDesc().replace("<devices>", disk[: -len("</devices>")]).replace("<devices/>", disk)
-    machine.domain.snapshotCreateXML(text.format(domain), libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+    run(
+        "vm",
+        xml=f"<domain type='test'><name>mixed</name><memory>65536</memory><os><type>hvm</type></os>{disk}</domain>",
+    )
+    run("vm_snapshot", name="mixed", snapshot="inside")
+    domain = hypervisor.machine("mixed").domain
+    domain.snapshotCreateXML(
+        "<domainsnapshot><name>outside</name><state>shutoff</state><creationTime>1</creationTime>"
+        "<parent><name>inside</name></parent><disks><disk name='vda' snapshot='external' type='file'>"
+        f"<source file='/new'/></disk></disks>{domain.XMLDesc()}</domainsnapshot>",
+        libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE,
+    )
+
+
+@pytest.mark.usefixtures("mixed")
+def test_external_ones_are_refused_where_libvirt_cannot_go_back(take: Run) -> None:
+    """By what the host says of itself (externalSnapshot in its capabilities); the test driver says nothing."""
     with pytest.raises(Unsupported, match="external"):
-        take("ext", "off", state="reverted")
+        take("outside", "mixed", state="reverted")
+
+
+@pytest.mark.usefixtures("mixed")
+def test_images_do_not_change_under_others(take: Run) -> None:
+    """Going back to what is inside of an image would, under the external one that lies on it."""
+    with pytest.raises(Conflict, match="external snapshots outside lie on"):
+        take("inside", "mixed", state="reverted")
+
+
+@pytest.mark.usefixtures("mixed")
+def test_the_two_kinds_are_not_mixed(take: Run) -> None:
+    """libvirt would, and then remove neither."""
+    with pytest.raises(Conflict, match="of the other kind, outside"):
+        take("another", "mixed")
+    with pytest.raises(Conflict, match="of the other kind, inside"):
+        take("another", "mixed", kind="external")
 
 
 @pytest.mark.parametrize(("state", "changed"), [("present", True), ("absent", False), ("reverted", True)])
