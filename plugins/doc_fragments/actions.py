@@ -2729,6 +2729,15 @@ options:
         description:
           - Layout of the keyboard, of VNC.
         type: str
+      password:
+        description:
+          - Password that a viewer has to give, of VNC and SPICE; at most 8 characters of VNC. C(vm_console_info)
+            lets people in for a while, on a machine that was started with one.
+        type: str
+      password_valid_to:
+        description:
+          - Until when it is valid, in UTC. With a time that has passed nobody is let in but by C(vm_console_info).
+        type: str
       share_policy:
         description:
           - Whether several may look at once, of VNC.

@@ -63,6 +63,12 @@ GRAPHICS: t.Final = Device(
         Attribute("tls_port", "@tlsPort", "Port for TLS, of SPICE.", int),
         Attribute("websocket", "@websocket", "Port for browsers, of VNC; -1 lets libvirt choose.", int),
         Attribute("keymap", "@keymap", "Layout of the keyboard, of VNC.", examples=("de", "en-us")),
+        Attribute("password", "@passwd", "Password that a viewer has to give, of VNC and SPICE; at most 8 characters of"
+                  " VNC. C(vm_console_info) lets people in for a while, on a machine that was"
+                  " started with one.", secret=True, examples=("one", "two")),
+        Attribute("password_valid_to", "@passwdValidTo", "Until when it is valid, in UTC. With a time that has passed"
+                  " nobody is let in but by C(vm_console_info).",
+                  examples=("1970-01-01T00:00:01", "2100-01-01T00:00:00")),
         Attribute("share_policy", "@sharePolicy", "Whether several may look at once, of VNC.",
                   choices=("allow-exclusive", "force-shared", "ignore")),
         Attribute("default_mode", "@defaultMode", "Which channels are encrypted, of SPICE.",

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from archipel.errors import Conflict, InvalidArgument, NotFound, Unsupported
+from archipel.hypervisor import Hypervisor
 
 Run = t.Callable[..., dict[str, t.Any]]
 
@@ -148,3 +149,19 @@ def test_a_machine_that_an_earlier_task_would_make_passes_check_mode(run: Run, a
 def test_a_picture_that_cannot_be_is_refused(run: Run, arguments: t.Any) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(arguments))):
         run("vm_screenshot", name="test", **arguments)
+
+
+def test_a_password_of_graphics_is_written_and_never_told(run: Run, vm: Run, hypervisor: Hypervisor) -> None:
+    """Not when it is new, not when it changes, not in check mode, and it is no change the second time."""
+    told = []
+    for password in ("first1", "first1", "second2"):
+        for check in (True, False):
+            graphics = {"type": "vnc", "password": password, "password_valid_to": "1970-01-01T00:00:01"}
+            told.append(vm(name="seen", memory=64, graphics=graphics, check=check))
+    assert [result["changed"] for result in told] == [True, True, False, False, True, True]
+    assert told[-1]["changes"] == [
+        {"path": "graphics.password", "old": "(hidden)", "new": "(hidden)", "scope": "config"}
+    ]
+    told.append(run("vm_info", name="seen"))
+    assert not any(password in str(told) for password in ("first1", "second2"))
+    assert hypervisor.machine("seen").document(secure=True).find("devices/graphics").get("passwd") == "second2"
