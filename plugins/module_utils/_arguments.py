@@ -113,7 +113,7 @@ def of_action(action: Action) -> Options:
     """The options of a module that is an action of a hypervisor."""
     options: Options = {}
     for argument in action.arguments:
-        options.update(_without_help(of_argument(argument)))
+        options.update(_as_spec(of_argument(argument)))
     return {**options, **CONNECTION}
 
 
@@ -157,10 +157,12 @@ def _option(argument: Argument) -> dict[str, t.Any]:
     return option
 
 
-def _without_help(options: t.Mapping[str, t.Mapping[str, t.Any]]) -> Options:
+def _as_spec(options: t.Mapping[str, t.Mapping[str, t.Any]]) -> Options:
+    """Without help. What is secret is declared so; from a name like ``keymap`` Ansible would guess that it is."""
     return {
         name: {
-            key: _without_help(value) if key == "options" else value for key, value in option.items() if key != "help"
+            "no_log": False,
+            **{key: _as_spec(value) if key == "options" else value for key, value in option.items() if key != "help"},
         }
         for name, option in options.items()
     }

@@ -159,7 +159,7 @@ REFUSED = (
 
 def test_bad_input_is_refused_and_changes_nothing(server: t.Any, platform: t.Any) -> None:
     before = platform.server.registered()
-    results = server.play(*(task(module, server, **arguments) for module, arguments, _ in REFUSED))
+    results = server.play(*(task(module, server, **arguments) for module, arguments, _complaint in REFUSED))
     for (_module, _arguments, complaint), result in zip(REFUSED, results, strict=True):
         assert result["failed"], complaint
         assert complaint in result["msg"]

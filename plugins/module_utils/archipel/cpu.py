@@ -112,7 +112,7 @@ CPUTUNE: t.Final = Group(
         *_share("emulator_", "the emulator"),
         *_share("iothread_", "each I/O thread"),
         Numbers("emulator_cpuset", "emulatorpin/@cpuset", "CPUs of the host for the emulator.",
-                  examples=("0-1", "1,^3")),
+                examples=("0-1", "1,^3")),
         Pins("vcpupin", "vcpupin", "Virtual CPUs, by number, each with the CPUs of the host for it.", name="@vcpu",
              examples=({"0": "0"}, {"0": "0-1", "1": "0-1"})),
         Pins("iothreadpin", "iothreadpin", "I/O threads, by number, each with the CPUs of the host for it.",
