@@ -34,7 +34,7 @@ SCHEMAS = pathlib.Path("/usr/share/libvirt/schemas")
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 sys.path.insert(0, str(ROOT / "plugins/module_utils"))
 
-from archipel import definition, given, network_definition, nwfilters, pool, secrets, volume, xmltree  # noqa: E402
+from archipel import definition, given, network_definition, nwfilters, pool, secrets, snapshots, volume, xmltree  # noqa: E402
 from archipel.elements import Attribute, Map  # noqa: E402
 from archipel.errors import ArchipelError  # noqa: E402
 
@@ -211,6 +211,18 @@ def secret(text: str) -> str:
     return plain(text, "secret", secrets.ELEMENT.read, secrets.ELEMENT.write)
 
 
+def domainsnapshot(text: str) -> str:
+    """A snapshot: it is described, and what is told of it and of its disks, written again, changes nothing."""
+
+    def write(node: t.Any, told: t.Mapping[str, t.Any]) -> None:
+        snapshots.SNAPSHOT.write(node, told)
+        for disk in node.iterfind("disks/disk"):
+            snapshots.DISK.write(disk, _named(snapshots.DISK.read(disk)))
+
+    json.dumps(snapshots.describe(xmltree.parse(text, "domainsnapshot")), default=_no_data)
+    return plain(text, "domainsnapshot", snapshots.SNAPSHOT.read, write)
+
+
 def plain(text: str, root: str, read: t.Callable[[t.Any], t.Any], write: t.Callable[[t.Any, t.Any], t.Any]) -> str:
     """A document without devices: what is told of it, written again at its place, changes nothing in it."""
     node = xmltree.parse(text, root)
@@ -236,6 +248,7 @@ def _named(told: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 # name takes, and gives it back, written again; Problem says what is wrong.
 KINDS: t.Final[dict[str, t.Callable[[str], str]]] = {
     "domain": domain,
+    "domainsnapshot": domainsnapshot,
     "filter": nwfilter,
     "network": network,
     "pool": storagepool,
