@@ -12,7 +12,7 @@ import typing as t
 from . import storage, xmltree
 from .actions import OfMachine, action
 from .convergence import Desired, Removal, converge
-from .definition import NOTHING, Definition
+from .definition import NOTHING, Definition, read
 from .disks import DISK, PATH
 from .elements import refuse_unknown
 from .errors import Conflict, InvalidArgument
@@ -95,8 +95,8 @@ class Attachments(Host):
         else:
             desired = Desired(name, uuid, definition=Definition({"disks": [item]}), shrink=force)
         result = self._converge(desired, apply=apply, wait_timeout=wait_timeout, check=check)
-        disks = result["vm"].get("disks", ())
-        return {**result, "disk": _one(disks, self._identity(item)) if disks else None}
+        made = "disks" in result["vm"]
+        return {**result, "disk": self._told(result, "disks", self._identity(item)) if made else None}
 
     def _identity(self, disk: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What tells the disk from all others of a machine."""
@@ -179,10 +179,16 @@ class Attachments(Host):
         else:
             desired = Desired(name, uuid, definition=Definition({"networks": [item]}))
         result = self._converge(desired, apply=apply, wait_timeout=wait_timeout, check=check)
-        return {**result, "nic": _one(result["vm"].get("networks", ()), identity)}
+        return {**result, "nic": self._told(result, "networks", identity)}
 
     def _converge(self, desired: Desired, *, check: bool, **alike: t.Any) -> Result:
         return converge(self, dataclasses.replace(desired, existing=True, **alike), check=check)
+
+    def _told(self, result: Result, key: str, named: t.Mapping[str, t.Any]) -> Result | None:
+        """The device that was named: as it runs or, where it waits for the next start, as it is configured."""
+        found = _one(result["vm"].get(key, ()), named)
+        machine = self.find(uuid=result["vm"]["uuid"]) if found is None and result["restart_required"] else None
+        return found if machine is None else _one(read(machine.document(inactive=True))[key], named)
 
 
 def _one(devices: t.Iterable[Result], named: t.Mapping[str, t.Any]) -> Result | None:
