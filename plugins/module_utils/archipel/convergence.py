@@ -95,6 +95,7 @@ class Convergence:
         self.handle = hypervisor.connection.handle
         self.desired = desired
         self.check = check
+        self.not_yet: list[str] = []  # what another task may make before this one runs
         self.plan = Plan()
         self.later: list[Later] = []
         self.kept: list[dict[str, str]] = []
@@ -510,11 +511,15 @@ class Convergence:
             path, kind = f"{pool}/{volume}", None
         else:
             path, kind = storage.find_volume(self.handle, pool, volume)
-        if kind is None and "size" not in disk:
+        if kind is None and "size" not in disk and self.check and disk.get("vol"):
+            # Another task may make it; of which format is not known yet.
+            self.not_yet.append(f"There is no volume {volume} in pool {pool} yet.")
+            kind = disk.get("format", "qcow2")
+        elif kind is None and "size" not in disk:
             raise NotFound(
                 f"disks[{index}]: there is no volume {volume!r} in pool {pool}; name its size in GiB to make it."
             )
-        if kind is None:
+        elif kind is None:
             kind = disk.get("format", "qcow2")
             self._plan_volume(pool, volume, disk["size"], kind, node)
         elif "size" in disk:
@@ -655,7 +660,8 @@ class Convergence:
     def result(self, *, brief: bool) -> dict[str, t.Any]:
         result = self.plan.result(self._who, check=self.check)
         if self.missing and self.check and result["changed"] and not self._can_be_made() and self.given is None:
-            result["msg"] = f"{self._who} is not there yet. {result['msg']}"
+            self.not_yet.insert(0, f"{self._who} is not there yet.")
+        result["msg"] = " ".join([*self.not_yet, result["msg"]])
         reasons = [f"{change.path} waits for the next start: {why}." for change, why in self.later]
         return {
             **result,

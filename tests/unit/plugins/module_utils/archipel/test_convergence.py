@@ -263,6 +263,17 @@ def test_what_another_task_would_make_is_no_failure_in_check_mode(vm: Run, hyper
     assert planned["vm"] == {"name": "new", "uuid": None, "state": "absent"}
 
 
+def test_a_volume_that_an_earlier_task_would_make_is_planned_with(vm: Run, run: Run) -> None:
+    """As it is when that has made it; only where it is named, and in check mode alone."""
+    task = {"name": "new", "memory": 16, "disks": [{"pool": "default", "vol": "later.qcow2"}]}
+    planned = vm(**task, check=True)
+    assert planned["msg"].startswith("There is no volume later.qcow2 in pool default yet. new: would change")
+    with pytest.raises(NotFound, match="no volume 'later.qcow2' in pool default; name its size"):
+        vm(**task)
+    run("volume", pool="default", name="later.qcow2", definition={"size": 1})
+    assert vm(**task)["changes"] == planned["changes"]
+
+
 @pytest.mark.parametrize("name", ["running", "paused", "saved", "off", "crashed"])
 def test_force_removes_what_is_in_the_way(cycle: Run, name: str) -> None:
     """Running or with saved memory, it is gone."""
