@@ -96,7 +96,7 @@ class Attachments(Host):
             desired = Desired(name, uuid, definition=Definition({"disks": [item]}), shrink=force)
         result = self._converge(desired, apply=apply, wait_timeout=wait_timeout, check=check)
         made = "disks" in result["vm"]
-        return {**result, "disk": self._told(result, "disks", self._identity(item)) if made else None}
+        return {**result, "disk": self._device(result, "disks", self._identity(item)) if made else None}
 
     def _identity(self, disk: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What tells the disk from all others of a machine."""
@@ -179,12 +179,12 @@ class Attachments(Host):
         else:
             desired = Desired(name, uuid, definition=Definition({"networks": [item]}))
         result = self._converge(desired, apply=apply, wait_timeout=wait_timeout, check=check)
-        return {**result, "nic": self._told(result, "networks", identity)}
+        return {**result, "nic": self._device(result, "networks", identity)}
 
     def _converge(self, desired: Desired, *, check: bool, **alike: t.Any) -> Result:
         return converge(self, dataclasses.replace(desired, existing=True, **alike), check=check)
 
-    def _told(self, result: Result, key: str, named: t.Mapping[str, t.Any]) -> Result | None:
+    def _device(self, result: Result, key: str, named: t.Mapping[str, t.Any]) -> Result | None:
         """The device that was named: as it runs or, where it waits for the next start, as it is configured."""
         found = _one(result["vm"].get(key, ()), named)
         machine = self.find(uuid=result["vm"]["uuid"]) if found is None and result["restart_required"] else None
