@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import typing as t
 
 import pytest
@@ -48,19 +47,3 @@ def test_a_machine_runs_there_and_answers(story13: Story) -> None:
     assert story13.machine(*LIMIT)["hv1"] > 0
     assert story13.answer()[1].startswith("I am web1. I am running on hv1")
     assert story13.machine(*LIMIT) == {"hv1": 0}
-
-
-def test_a_machine_goes_back_to_an_external_snapshot(story13: Story) -> None:
-    """Its libvirt can, other than that of Debian 12; the page counts on from where it was."""
-    snapshot = {"via": "xmpp", "name": "web1", "snapshot": "before"}
-    taken = story13.module("hv1", "archipel.orchestrator.vm_snapshot", kind="external", **snapshot)
-    assert (taken["snapshot"]["kind"], taken["snapshot"]["memory"]) == ("external", True)
-    after = story13.count()
-    while story13.count() < after + 50:
-        time.sleep(0.5)
-    back = story13.module("hv1", "archipel.orchestrator.vm_snapshot", state="reverted", **snapshot)
-    assert back["vm"]["state"] == "running"
-    assert story13.count() < after + 50
-    assert story13.answer()[1].startswith("I am web1. I am running on hv1")
-    assert story13.module("hv1", "archipel.orchestrator.vm_snapshot", state="absent", **snapshot)["changed"]
-    assert "before" not in story13.on("hv1", "ls /var/lib/libvirt/images")

@@ -212,7 +212,8 @@ def test_clones_of_a_running_machine_are_others(
     )
     assert int(page(TWIN)) > 0
     ok(play(via, {VM: {"name": "copy1", "state": "absent", "force": True, "remove_volumes": "owned"}}))
-    assert platform.on("hv1", f"ls {IMAGES}").split() == ["initrd-agent.gz", "initrd.gz", "snap1.qcow2", "vmlinuz"]
+    left = platform.on("hv1", f"ls {IMAGES}").split()
+    assert [name for name in left if name.startswith(("snap1", "twin1", "copy1"))] == ["snap1.qcow2"]
 
 
 def test_a_pool_that_is_full_leaves_nothing_of_a_clone(platform: Story, play: Play) -> None:
