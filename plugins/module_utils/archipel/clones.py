@@ -136,9 +136,9 @@ def _differences(source: Machine, there: Machine) -> list[str]:
 
     def facts(machine: Machine) -> dict[str, t.Any]:
         node = machine.document(inactive=True)
-        counts = {
-            key: len(node.findall(path)) for key, path in (("disks", "devices/disk"), ("networks", "devices/interface"))
-        }
+        # The seed of one's own does not count.
+        drives = len(node.findall("devices/disk")) - (cloud_init.old(node) is not None)
+        counts = {"disks": drives, "networks": len(node.findall("devices/interface"))}
         return {**definition.DOMAIN.read(node), **counts}
 
     ours, theirs = facts(source), facts(there)

@@ -31,6 +31,9 @@ GOLDEN = """
     </disk>
     <disk type='file' device='disk'><source file='/srv/all.raw'/><target dev='vdc'/><shareable/></disk>
     <disk type='file' device='cdrom'><source file='/srv/installer.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
+    <disk type='file' device='cdrom'>
+      <source file='/var/lib/libvirt/images/golden-seed-0123456789ab.iso'/><target dev='sdb' bus='sata'/><readonly/>
+    </disk>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
     <graphics type='vnc' port='5907' autoport='no'/>
     <console type='pty'><log file='/var/log/golden.log'/></console>
@@ -40,7 +43,7 @@ GOLDEN = """
 
 @pytest.fixture
 def golden(hypervisor: Hypervisor, run: Run) -> str:
-    """A machine that is off, with two disks of its own and other people's things."""
+    """A machine that is off, with two disks and a cloud-init seed of its own, and other people's things."""
     for number in ("", "-1"):
         run("volume", pool="default", name=f"golden{number}.qcow2", definition={"size": 1, "format": "qcow2"})
     run("vm", xml=GOLDEN)
@@ -82,7 +85,7 @@ def test_a_machine_is_cloned_once(clone: Run, run: Run) -> None:
 
 @pytest.mark.usefixtures("golden")
 def test_nothing_makes_it_the_other_machine(clone: Run, hypervisor: Hypervisor) -> None:
-    """UUID, also where the firmware tells it, MAC address, generation, display, files."""
+    """UUID, also where the firmware tells it, MAC address, generation, display, files, cloud-init's seed."""
     told = clone()["vm"]
     old, new = document(hypervisor, "golden"), document(hypervisor, "web1")
     for path in ("uuid", "genid", "devices/interface/mac/@address"):
@@ -94,6 +97,7 @@ def test_nothing_makes_it_the_other_machine(clone: Run, hypervisor: Hypervisor) 
         "yes",
     )
     assert xmltree.read(new, "devices/console/log/@file") == "/var/log/web1.log"
+    assert "seed" not in xmltree.serialise(new)
     assert told["managed"]
     assert not told["autostart"]
 
