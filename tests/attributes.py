@@ -44,6 +44,7 @@ _BESIDE: t.Final[dict[str, dict[str, t.Any]]] = {
     **dict.fromkeys(("disks.wwn", "disks.vendor", "disks.product", "disks.rotation_rate"), _SCSI),
     **{f"graphics.{key}": _SPICE for key in ("tls_port", "default_mode", "image_compression", "clipboard",
                                              "filetransfer", "gl")},
+    "graphics.password_valid_to": {"password": "one"},
     "video.ram": {"model": "qxl"},
     "video.vgamem": {"model": "qxl"},
     **{f"filesystems.{key}": {"driver": "virtiofs"} for key in ("queue", "binary", "xattr")},
@@ -113,6 +114,11 @@ def samples(attribute: Attribute) -> tuple[t.Any, t.Any]:
     if attribute.choices:
         return attribute.choices[0], attribute.choices[1]
     return "/one", "/two"
+
+
+def beside(part: Part, attribute: Attribute) -> dict[str, t.Any]:
+    """What else the part has to say for the attribute to be possible."""
+    return {key: value for key, value in _BESIDE.get(name(part, attribute), {}).items() if value is not None}
 
 
 def task(part: Part, attribute: Attribute, value: t.Any) -> dict[str, t.Any]:

@@ -76,7 +76,7 @@ def test_the_guide_does_what_it_says(platform: Story, guide: pathlib.Path) -> No
     """And leaves only the image."""
     before = left(platform)
     assert platform.playbook(str(guide))["hv1"] > 10
-    assert (guide.parent / "web1.png").read_bytes().startswith(b"\x89PNG")
+    assert (guide.parent / "blog1.png").read_bytes().startswith(b"\x89PNG")
     assert "debian-13.qcow2" in left(platform)
     platform.on("hv1", "virsh -q vol-delete --pool default debian-13.qcow2")
     assert left(platform) == before

@@ -36,6 +36,16 @@ class Listen(Attribute):
             xmltree.write(node, "listen/@address", value if kind == "address" else None)
 
 
+@dataclasses.dataclass(frozen=True)
+class ValidTo(Attribute):
+    """libvirt forgets it without saying so where there is no password."""
+
+    def write(self, node: t.Any, value: t.Any) -> None:
+        if value and not xmltree.read(node, "@passwd"):
+            raise InvalidDefinition(f"graphics.{self.key}: there is no password that it could end; give one too.")
+        super().write(node, value)
+
+
 def _check(graphics: Values, where: str) -> None:
     ports = (graphics.get(key, -1) for key in ("port", "tls_port"))
     if max(ports) >= 0 and graphics.setdefault("autoport", False):
@@ -66,9 +76,9 @@ GRAPHICS: t.Final = Device(
         Attribute("password", "@passwd", "Password that a viewer has to give, of VNC and SPICE; at most 8 characters of"
                   " VNC. C(vm_console_info) lets people in for a while, on a machine that was"
                   " started with one.", secret=True, examples=("one", "two")),
-        Attribute("password_valid_to", "@passwdValidTo", "Until when it is valid, in UTC. With a time that has passed"
-                  " nobody is let in but by C(vm_console_info).",
-                  examples=("1970-01-01T00:00:01", "2100-01-01T00:00:00")),
+        ValidTo("password_valid_to", "@passwdValidTo", "Until when it is valid, in UTC. With a time that has passed"
+                " nobody is let in but by C(vm_console_info).",
+                examples=("1970-01-01T00:00:01", "2100-01-01T00:00:00")),
         Attribute("share_policy", "@sharePolicy", "Whether several may look at once, of VNC.",
                   choices=("allow-exclusive", "force-shared", "ignore")),
         Attribute("default_mode", "@defaultMode", "Which channels are encrypted, of SPICE.",

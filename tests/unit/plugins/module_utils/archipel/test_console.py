@@ -9,7 +9,7 @@ import base64
 import typing as t
 
 import pytest
-from archipel.errors import Conflict, InvalidArgument, NotFound, Unsupported
+from archipel.errors import Conflict, InvalidArgument, InvalidDefinition, NotFound, Unsupported
 from archipel.hypervisor import Hypervisor
 
 Run = t.Callable[..., dict[str, t.Any]]
@@ -165,3 +165,12 @@ def test_a_password_of_graphics_is_written_and_never_told(run: Run, vm: Run, hyp
     told.append(run("vm_info", name="seen"))
     assert not any(password in str(told) for password in ("first1", "second2"))
     assert hypervisor.machine("seen").document(secure=True).find("devices/graphics").get("passwd") == "second2"
+
+
+def test_an_end_of_a_password_needs_the_password(vm: Run) -> None:
+    graphics = {"type": "vnc", "password_valid_to": "1970-01-01T00:00:01"}
+    with pytest.raises(InvalidDefinition, match=r"graphics\.password_valid_to: there is no password that it could end"):
+        vm(name="seen", memory=64, graphics=graphics)
+    vm(name="seen", memory=64, graphics={"type": "vnc", "password": "first1"})
+    assert vm(name="seen", graphics=graphics)["changed"]
+    assert not vm(name="seen", graphics=graphics)["changed"]

@@ -17,7 +17,7 @@ from archipel.errors import InvalidArgument, InvalidDefinition, InvalidRequest, 
 from archipel.groups import Part
 from lxml import etree
 
-from tests.attributes import declared, name, samples, task
+from tests.attributes import beside, declared, name, samples, task
 
 DECLARED = [pytest.param(part, attribute, id=name(part, attribute)) for part, attribute in declared()]
 STORED = [parameter for parameter in DECLARED if parameter.values[1].path]
@@ -59,6 +59,7 @@ def test_each_attribute_is_read_as_it_was_written(part: Part, attribute: Attribu
     """What is written is told, is no difference, and another value is one."""
     node = xmltree.element(part.tag if part.path != "." else "domain")
     one, other = samples(attribute)
+    part.write(node, beside(part, attribute))
     for value in (one, other):
         part.write(node, {attribute.key: value})
         node = xmltree.parse_trusted(xmltree.serialise(node))
@@ -95,7 +96,7 @@ def test_each_text_is_taken_away_by_an_empty_one(part: Part, attribute: Attribut
         return
     node = xmltree.element(part.tag if part.path != "." else "domain")
     assert part.compare(node, {attribute.key: ""}) == []
-    part.write(node, {attribute.key: samples(attribute)[0]})
+    part.write(node, {**beside(part, attribute), attribute.key: samples(attribute)[0]})
     part.write(node, {attribute.key: ""})
     assert part.read(node)[attribute.key] is None
 
