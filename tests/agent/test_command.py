@@ -47,6 +47,7 @@ def test_a_right_configuration_passes(world: World) -> None:
         ("[xmpp]", "[xmpp", "is not TOML"),
         ("state_dir = '", "state_dir = '/nosuch", "state_dir: /nosuch"),
         ("state_dir = '", "exchange = ['srv']\nstate_dir = '", "exchange: srv is not a directory"),
+        ("state_dir = '", "site = 'no place'\nstate_dir = '", "site: 'no place' cannot be a site's name"),
     ],
 )
 def test_faults_of_the_file_are_named(world: World, old: str, new: str, fault: str) -> None:

@@ -5,7 +5,8 @@
 
 The one place that imports lxml. A path is ``target/@dev`` (an attribute), ``title`` (a text), ``readonly?`` (whether
 an element is there) or ``.`` (the element itself). ``timer[name=hpet]`` is the element of that tag with that attribute;
-the prefix ``archipel:`` stands for the namespace of our metadata, ``libosinfo:`` for libosinfo's.
+the prefix ``archipel:`` stands for the namespace of our metadata, ``archipel-tags:`` for that of tags, ``libosinfo:``
+for libosinfo's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ except ImportError:
 
 NAMESPACE = "https://archipel-orchestrator.org/ns/machine/1"
 PREFIX = "archipel"
-_NAMESPACES: t.Final = {PREFIX: NAMESPACE, "libosinfo": "http://libosinfo.org/xmlns/libvirt/domain/1.0"}
+TAGS_NAMESPACE = "https://archipel-orchestrator.org/ns/tags/1"
+TAGS_PREFIX = "archipel-tags"
+_NAMESPACES: t.Final = {PREFIX: NAMESPACE, TAGS_PREFIX: TAGS_NAMESPACE,
+                        "libosinfo": "http://libosinfo.org/xmlns/libvirt/domain/1.0"}  # fmt: skip
 MAX_DOCUMENT = 1 << 20  # characters; a domain of a hundred disks has 60,000
 # What no XML document can hold (XML 1.0, Char)
 UNSTORABLE: t.Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

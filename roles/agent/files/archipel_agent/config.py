@@ -15,6 +15,7 @@ import typing as t
 
 import slixmpp
 from archipel.actions import nearest
+from archipel.tags import FORM, TAG
 
 DEFAULT_FILE: t.Final = pathlib.Path("/etc/archipel/agent.toml")
 _NAMES: t.Final = {str: "a string", int: "a whole number", tuple: "a list of strings", dict: "a table"}
@@ -61,7 +62,7 @@ class Libvirt:
 class Config:
     """``contacts``: which machines are contacts, ``managed``, ``all`` or ``none``. ``administrators`` and ``peers`` are
     bare JIDs; peers are the other hypervisors' accounts. Below the directories ``exchange`` who may change storage can
-    have files read into volumes and written from them."""
+    have files read into volumes and written from them. ``site`` is where the hypervisor stands, a word like a tag."""
 
     name: str
     xmpp: Xmpp
@@ -71,6 +72,7 @@ class Config:
     administrators: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     exchange: tuple[str, ...] = ()
+    site: str | None = None
 
     @property
     def jid(self) -> str:
@@ -136,6 +138,8 @@ def _value(hint: t.Any, value: t.Any, where: str, faults: list[str]) -> t.Any:
 def _contradictions(config: Config) -> t.Iterator[str]:
     if config.contacts not in ("managed", "all", "none"):
         yield f"contacts: {config.contacts!r} is not possible; it is one of managed, all, none."
+    if config.site is not None and not TAG.fullmatch(config.site):
+        yield f"site: {config.site!r} cannot be a site's name; it has {FORM}."
     if not 0 < config.xmpp.port < 65536:
         yield f"xmpp.port: {config.xmpp.port} is not a port."
     for key, jids in (

@@ -69,7 +69,7 @@ class Agent:
         self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
-        self.index = Index(self.link, config.jid, self.pubsub, self.database)
+        self.index = Index(self.link, config.jid, config.site, self.pubsub, self.database)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index))

@@ -20,7 +20,7 @@ import logging
 import random
 import typing as t
 
-from archipel import xmltree
+from archipel import tags, xmltree
 from archipel.connection import Connection, libvirt
 from archipel.errors import ArchipelError, Unavailable
 from archipel.health import Record
@@ -52,6 +52,7 @@ class MachineState:
     reason: str
     managed: bool
     persistent: bool
+    tags: frozenset[str]
 
     @property
     def arriving(self) -> bool:
@@ -292,6 +293,7 @@ def _look(domain: t.Any) -> MachineState | None:
             reason=reason_name(state, reason),
             managed=_is_managed(domain),
             persistent=bool(domain.isPersistent()),
+            tags=frozenset(tags.of(domain)),
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

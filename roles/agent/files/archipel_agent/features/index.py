@@ -40,9 +40,10 @@ COPIED: t.Final = ("name", "state", "managed", "memory", "vcpus", "addresses")
 
 
 class Index:
-    def __init__(self, link: Link, jid: str, pubsub: PubSub, database: sqlite3.Connection) -> None:
+    def __init__(self, link: Link, jid: str, site: str | None, pubsub: PubSub, database: sqlite3.Connection) -> None:
         self._link = link
         self._jid = jid
+        self._site = site
         self._pubsub = pubsub
         self._database = database
         self._own = f"hypervisor:{link.name}"
@@ -153,6 +154,7 @@ class Index:
             "kind": "hypervisor",
             "name": hypervisor.name,
             "jid": self._jid,
+            "site": self._site,
             **{key: told[key] for key in ("hostname", "type", "cpus", "memory", "libvirt_version")},
             "agent_version": __version__,
             "machines": told["machines"]["total"],

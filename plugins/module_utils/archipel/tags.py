@@ -1,0 +1,55 @@
+# Copyright (c) 2026, Archipel contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Tags: words by which machines and hypervisors are found, grouped, and meant by grants.
+
+A machine's tags stand in its metadata, in an element of their own, so that they travel with it. Since grants name them,
+nothing but ``vm_tags`` changes them: a definition that is given, a clone, a snapshot that is gone back to neither sets
+nor drops any.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from . import xmltree
+from .connection import libvirt
+from .errors import InvalidArgument
+
+MOST: t.Final = 64
+# A site's name is one, too.
+TAG: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+FORM: t.Final = "1 to 64 of letters, digits and . _ : -, beginning with a letter or a digit"
+_ELEMENT: t.Final = f"{{{xmltree.TAGS_NAMESPACE}}}tags"
+
+Tags = tuple[str, ...]
+
+
+def bound(untrusted: t.Iterable[str]) -> Tags:
+    """Tags from outside, each once, in order; InvalidArgument names the one that cannot be."""
+    for tag in untrusted:
+        if not TAG.fullmatch(tag):
+            raise InvalidArgument(f"tags: {tag[:80]!r} cannot be a tag; it has {FORM}.")
+    return tuple(sorted(set(untrusted)))
+
+
+def of(domain: t.Any) -> Tags:
+    """A domain's tags; a libvirtError where it cannot be asked.
+
+    They are those of its configuration: what a machine runs with may be older, where it goes on from saved memory.
+    """
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else libvirt.VIR_DOMAIN_AFFECT_CURRENT
+    try:
+        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xmltree.TAGS_NAMESPACE, flags)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_SUPPORT):
+            return ()
+        raise
+    return _read(xmltree.parse_trusted(text))
+
+
+def _read(element: t.Any) -> Tags:
+    """libvirt keeps what others wrote there by hand; only what can be a tag is one."""
+    names = [tag.get("name", "") for tag in element.iterfind("{*}tag")]
+    return tuple(sorted({name for name in names if TAG.fullmatch(name)})[:MOST])
