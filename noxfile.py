@@ -258,13 +258,14 @@ def wheel(session: nox.Session) -> None:
         if needed - held:
             session.error(f"pyproject.toml leaves out of the wheel: {', '.join(sorted(needed - held))}")
     session.install("--reinstall", str(built), libvirt_python(session))
-    session.run("archipel-agent", "--help", silent=True)
+    for command in ("archipel-agent", "archipel-doctor"):
+        session.run(command, "--help", silent=True)
 
 
 @nox.session(python=FLOOR, tags=["test"])
 def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
-    packages(session, "ejabberd", "libvirt-clients", "libvirt-daemon", "openssl", "profanity", "tmux")
+    packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl", "profanity", "tmux")
     group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
     pytest(session, "tests/agent")
 

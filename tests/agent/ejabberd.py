@@ -74,6 +74,7 @@ modules:
   mod_ping: {{}}
   mod_roster: {{}}
   mod_shared_roster: {{}}
+  mod_time: {{}}
   mod_pubsub: {{access_createnode: administrator, plugins: [flat, pep], max_items_node: 10000}}
   mod_register:
     access: register_name

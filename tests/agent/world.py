@@ -93,13 +93,15 @@ class World:
         )
         return file
 
-    def command(self, *arguments: str) -> subprocess.Popen[str]:
-        """The agent's command."""
+    def command(
+        self, *arguments: str, module: str = "archipel_agent", before: t.Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """The agent's command, or another one of its wheel; ``before`` is one that runs it."""
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/files")]),
         }
-        line = [sys.executable, "-m", "archipel_agent", *arguments]
+        line = [*before, sys.executable, "-m", module, *arguments]
         return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def start(self, config: Config) -> subprocess.Popen[str]:

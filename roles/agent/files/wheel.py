@@ -21,6 +21,7 @@ import zipfile
 
 HERE: t.Final = pathlib.Path(__file__).resolve().parent
 PACKAGES: t.Final = (HERE.parents[2] / "plugins/module_utils/archipel", HERE / "archipel_agent")
+COMMANDS: t.Final = {"archipel-agent": "archipel_agent.__main__:main", "archipel-doctor": "archipel_agent.doctor:main"}
 EPOCH: t.Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -58,7 +59,7 @@ def metadata(name: str, requirements: str) -> dict[str, str]:
             )
         ),
         "WHEEL": "Wheel-Version: 1.0\nGenerator: archipel\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "entry_points.txt": "[console_scripts]\narchipel-agent = archipel_agent.__main__:main\n",
+        "entry_points.txt": "[console_scripts]\n" + "".join(f"{name} = {to}\n" for name, to in COMMANDS.items()),
     }
 
 
@@ -93,4 +94,5 @@ def main(directory: pathlib.Path) -> None:
     json.dump({"file": str(wheel), "version": number, "changed": changed}, sys.stdout)
 
 
-main(pathlib.Path(sys.argv[1]).expanduser())
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]).expanduser())

@@ -35,14 +35,17 @@ def _libvirt(config: Config) -> list[str]:
 
 
 async def _xmpp(config: Config) -> list[str]:
-    xmpp = config.xmpp
-    tls = trust(xmpp.ca_file)
-    server = Server(xmpp.domain, xmpp.host, xmpp.port, tls, asyncio.Semaphore(1), xmpp.max_stanza_size)
-    # Another resource than the agent's own, which may be running.
-    session = Session(f"{xmpp.jid}/check", xmpp.password, server)
+    session = account(config, "check")
     try:
         await session.log_in()
     except LoginFailed as failure:
         return [str(failure)]
     await session.close()
     return []
+
+
+def account(config: Config, resource: str) -> Session:
+    """A session of the hypervisor's account under another resource than the agent's own, which may be running."""
+    xmpp = config.xmpp
+    server = Server(xmpp.domain, xmpp.host, xmpp.port, trust(xmpp.ca_file), asyncio.Semaphore(1), xmpp.max_stanza_size)
+    return Session(f"{xmpp.jid}/{resource}", xmpp.password, server)

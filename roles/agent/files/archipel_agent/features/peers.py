@@ -113,28 +113,31 @@ class Peers:
         jid = self._jid(name)
         if not self._session.online.is_set():
             raise Unavailable(f"{jid.local} cannot be asked: there is no connection to the XMPP server.")
-        iq = self._session.client.make_iq_set(ito=jid)
-        command = command_element(action, action="execute")
-        command.append(json_element(arguments))
-        iq.append(command)
-        try:
-            answer = await iq.send(timeout=TIMEOUT)
-        except IqTimeout:
-            raise Unavailable(f"{jid.local} does not answer; does its agent run?") from None
-        except IqError as error:
-            container = error.iq["error"].xml.find(f"{{{JSON}}}json")
-            if container is not None:
-                raise from_data(t.cast("dict[str, t.Any]", read_json(container))) from None
-            if error.condition in ("service-unavailable", "recipient-unavailable", "remote-server-not-found"):
-                raise Unavailable(f"{jid.local} is not online; does its agent run?") from None
-            raise OperationFailed(
-                f"{jid.local} refused {action}: {error.format()}. Is this one among its peers?"
-            ) from None
-        container = answer.xml.find(f"{{{COMMANDS}}}command/{{{JSON}}}json")
-        result = read_json(container) if container is not None else None
-        if not isinstance(result, dict):
-            raise OperationFailed(f"{jid.local} answered {action} with nothing that can be read.")
-        return result
+        return await ask(self._session, jid, action, arguments)
+
+
+async def ask(session: Session, jid: slixmpp.JID, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Run an action of another hypervisor's contact."""
+    iq = session.client.make_iq_set(ito=jid)
+    command = command_element(action, action="execute")
+    command.append(json_element(arguments))
+    iq.append(command)
+    try:
+        answer = await iq.send(timeout=TIMEOUT)
+    except IqTimeout:
+        raise Unavailable(f"{jid.local} does not answer; does its agent run?") from None
+    except IqError as error:
+        container = error.iq["error"].xml.find(f"{{{JSON}}}json")
+        if container is not None:
+            raise from_data(t.cast("dict[str, t.Any]", read_json(container))) from None
+        if error.condition in ("service-unavailable", "recipient-unavailable", "remote-server-not-found"):
+            raise Unavailable(f"{jid.local} is not online; does its agent run?") from None
+        raise OperationFailed(f"{jid.local} refused {action}: {error.format()}. Is this one among its peers?") from None
+    container = answer.xml.find(f"{{{COMMANDS}}}command/{{{JSON}}}json")
+    result = read_json(container) if container is not None else None
+    if not isinstance(result, dict):
+        raise OperationFailed(f"{jid.local} answered {action} with nothing that can be read.")
+    return result
 
 
 def _state_of(hypervisor: Hypervisor, name: str | None, uuid: str | None) -> str | None:
