@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import pathlib
+import typing as t
 
 import pytest
+from archipel_agent import check
 from archipel_agent import session as sessions
 from client import error_of
 from ejabberd import Ejabberd, certificate, free_port
@@ -58,6 +61,55 @@ def _relay_to(server: Ejabberd):  # type: ignore[no-untyped-def]
         await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer), return_exceptions=True)
 
     return relay
+
+
+@contextlib.asynccontextmanager
+async def _node(server: Ejabberd, host: str, port: int) -> t.AsyncIterator[None]:
+    """The server at another address, which at the end is gone without a word."""
+    connections = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await _relay_to(server)(reader, writer)
+
+    async with await asyncio.start_server(serve, host, port) as listener:
+        yield
+        listener.close()
+        for writer in connections:
+            writer.transport.abort()
+
+
+async def test_from_a_server_that_is_gone_all_go_to_the_next(world: World) -> None:
+    """Hypervisor and machines log in at whichever of the servers in the list is there, and begin with the next when
+    theirs is gone."""
+    hosts, port = ("127.0.0.2", "127.0.0.3"), free_port()
+    config = world.config()
+    config = dataclasses.replace(config, xmpp=dataclasses.replace(config.xmpp, hosts=hosts, port=port))
+    async with contextlib.AsyncExitStack() as second, world.person() as admin:
+        # At the beginning nobody is at the first address.
+        await second.enter_async_context(_node(world.server, hosts[1], port))
+        async with world.running(config) as agent:
+            jid = await contact_of(agent)
+            assert agent.session.server.last == (hosts[1], port)
+            for contact in (jid, HV1):
+                admin.send_presence_subscription(contact.split("/")[0])
+                await admin.saw(contact, "available")
+            before = len(admin.seen)
+            async with _node(world.server, hosts[0], port):
+                await second.aclose()
+                for contact in (jid, HV1):
+                    await admin.saw(contact, "unavailable", after=before)
+                    await admin.saw(contact, "available", after=before)
+                assert agent.session.server.last == (hosts[0], port)
+                agent.stop()
+
+
+def test_each_server_of_the_list_is_checked(world: World) -> None:
+    """One that is missing is to be known before it is needed."""
+    config = world.config()
+    xmpp = dataclasses.replace(config.xmpp, hosts=("127.0.0.2", *config.xmpp.hosts))
+    (fault,) = check.faults(world.write(dataclasses.replace(config, xmpp=xmpp)))
+    assert fault.startswith(f"127.0.0.2:{world.server.port} cannot be reached")
 
 
 async def test_the_agent_starts_without_libvirt(

@@ -50,7 +50,7 @@ class World:
         password.write_text(self.server.password)
         made = Config(
             name=name,
-            xmpp=Xmpp(f"{name}@{DOMAIN}", password, self.server.host, self.server.port, self.server.ca_file),
+            xmpp=Xmpp(f"{name}@{DOMAIN}", password, (self.server.host,), self.server.port, self.server.ca_file),
             libvirt=Libvirt(uri, f"qemu+tls://{name}.test/system"),
             contacts="all",
             state_dir=state,
@@ -88,7 +88,7 @@ class World:
         file.write_text(
             f"name = {config.name!r}\ncontacts = {config.contacts!r}\nstate_dir = {str(config.state_dir)!r}\n{lists}\n"
             f"[xmpp]\njid = {config.xmpp.jid!r}\npassword_file = {str(config.xmpp.password_file)!r}\n"
-            f"host = {config.xmpp.host!r}\nport = {config.xmpp.port}\nca_file = {str(config.xmpp.ca_file)!r}\n"
+            f"hosts = {list(config.xmpp.hosts)!r}\nport = {config.xmpp.port}\nca_file = {str(config.xmpp.ca_file)!r}\n"
             f"[libvirt]\nuri = {config.libvirt.uri!r}\nmigration_uri = {config.libvirt.migration_uri!r}\n"
         )
         return file

@@ -190,7 +190,7 @@ administrators = [{administrator}]
 [xmpp]
 jid = {jid}
 password_file = {password}
-host = {host}
+hosts = [{host}]
 port = {port}
 ca_file = {ca}
 [libvirt]

@@ -28,7 +28,7 @@ administrators = ["{administrator}"]
 [xmpp]
 jid = "{hypervisor}@{domain}"
 password_file = "{directory}/password"
-host = "{host}"
+hosts = ["{host}"]
 port = {port}
 ca_file = "{ca_file}"
 [libvirt]

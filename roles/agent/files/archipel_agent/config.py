@@ -31,13 +31,13 @@ class ConfigError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Xmpp:
-    """The hypervisor's account. Without ``host`` the server is found by the domain's SRV records; without ``ca_file``
-    the system's certificate authorities are trusted. No stanza larger than ``max_stanza_size`` bytes is sent, because
-    the server would close the stream."""
+    """The hypervisor's account. ``hosts`` are the server's nodes; without any they are found by the domain's SRV
+    records. Without ``ca_file`` the system's certificate authorities are trusted. No stanza larger than
+    ``max_stanza_size`` bytes is sent, because the server would close the stream."""
 
     jid: str
     password_file: pathlib.Path
-    host: str | None = None
+    hosts: tuple[str, ...] = ()
     port: int = 5222
     ca_file: pathlib.Path | None = None
     max_stanza_size: int = 4_194_304

@@ -53,7 +53,7 @@ class Agent:
         xmpp = config.xmpp
         server = Server(
             xmpp.domain,
-            xmpp.host,
+            xmpp.hosts,
             xmpp.port,
             trust(xmpp.ca_file),
             asyncio.Semaphore(LOGINS_AT_ONCE),

@@ -28,9 +28,10 @@ log = logging.getLogger(__name__)
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # A wrong password or certificate does not mend itself, and a server may ban who insists.
 PAUSE_AFTER_REFUSAL = 60.0
+CONNECT_TIMEOUT = 10
 LOGIN_TIMEOUT = 30
 # A server that lost power says nothing; its end is noticed after this many seconds without acknowledgement.
-SILENCE = 30
+SILENCE = 15
 
 
 @sasl_mech(SCRAM.score + 1)
@@ -41,17 +42,23 @@ class FastScram(SCRAM):
         return hashlib.pbkdf2_hmac(self.hash_name.replace("-", ""), text, salt, iterations)
 
 
-@dataclasses.dataclass(frozen=True)
+Address = tuple[str, int]
+
+
+@dataclasses.dataclass
 class Server:
-    """Where to connect. ``tls`` is shared by all sessions: a context of its own costs each 50 ms and 0.9 MiB. ``gate``
-    bounds how many log in at once. The server ends the stream at a stanza larger than ``max_stanza_size`` bytes."""
+    """Where to connect: to one of ``hosts``, which are nodes of one cluster, or to what the domain's SRV records name.
+    ``tls`` is shared by all sessions: a context of its own costs each 50 ms and 0.9 MiB. ``gate`` bounds how many log
+    in at once. The server ends the stream at a stanza larger than ``max_stanza_size`` bytes. ``last`` is where a
+    session was let in most recently."""
 
     domain: str
-    host: str | None
+    hosts: t.Sequence[str]
     port: int
     tls: ssl.SSLContext
     gate: asyncio.Semaphore
     max_stanza_size: int
+    last: Address | None = None
 
 
 class LoginFailed(Exception):
@@ -84,6 +91,7 @@ class Session:
         self._closing = False
         self._was_refused = False
         self._attempt: t.Any = None
+        self._address: Address | None = None
         self.client = self._make_client()
 
     def _make_client(self) -> slixmpp.ClientXMPP:
@@ -149,24 +157,63 @@ class Session:
             self._hurry.set()
 
     async def log_in(self) -> None:
-        """One attempt; LoginFailed says what is wrong and what to do."""
-        self._end = asyncio.get_running_loop().create_future()
+        """One attempt at each of the server's addresses, until one lets us in; LoginFailed says what is wrong and what
+        to do."""
         try:
             self.client.password = self._password()
         except OSError as error:
             raise LoginFailed(
                 f"{self.jid.bare}: {error.filename} cannot be read: {error.strerror}.", refused=True
             ) from None
+        failures: list[LoginFailed] = []
+        for address in await self._addresses():
+            try:
+                await self._log_in(address)
+            except LoginFailed as failure:
+                failures.append(failure)
+                if failure.wrong_password:
+                    break
+            else:
+                self._address = self.server.last = address
+                return
+        raise LoginFailed(
+            " ".join(dict.fromkeys(map(str, failures))),
+            refused=all(failure.refused for failure in failures),
+            wrong_password=failures[-1].wrong_password,
+        )
+
+    async def _addresses(self) -> list[Address]:
+        """The one that let a session in most recently comes first, the one that we have just lost last."""
+        server = self.server
+        found = [(host, server.port) for host in server.hosts]
+        if not found:
+            records = await self.client.get_dns_records(server.domain, server.port)
+            found = [(address, port) for _service, _host, address, port in records] or [(server.domain, server.port)]
+        return sorted(found, key=lambda address: (address == self._address, address != server.last))
+
+    async def _log_in(self, address: Address) -> None:
+        if self.client.is_connected():
+            # The end of a connection that was dropped would be taken for that of the next.
+            await self.client.disconnected
+        self._end = asyncio.get_running_loop().create_future()
+        self._attempt = f"no answer in {CONNECT_TIMEOUT} s"
         started = asyncio.get_running_loop().create_future()
         self.client.add_event_handler("session_start", started.set_result, disposable=True)
-        self.client.connect(self.server.host or "", self.server.port if self.server.host else 0)
+        connecting = self.client.connect(*address)
         try:
             async with asyncio.timeout(LOGIN_TIMEOUT):
+                await asyncio.wait(
+                    (connecting, self._end), timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not connecting.done():
+                    self._all_attempts_failed(0)
                 await asyncio.wait((started, self._end), return_when=asyncio.FIRST_COMPLETED)
             if self._end.done():
                 raise self._end.result()
         except TimeoutError:
-            raise LoginFailed(f"{self.jid.bare}: the server did not complete the login in {LOGIN_TIMEOUT} s.") from None
+            raise LoginFailed(
+                f"{self.jid.bare}: {address[0]}:{address[1]} did not complete the login in {LOGIN_TIMEOUT} s."
+            ) from None
         finally:
             if not started.done():
                 self.client.del_event_handler("session_start", started.set_result)
@@ -195,11 +242,16 @@ class Session:
         self.client.cancel_connection_attempt()
 
     def _attempt_failed(self, why: t.Any) -> None:
-        """One of the server's addresses; slixmpp goes on with the next."""
+        """A name may have several addresses; slixmpp goes on with the next."""
         self._attempt = why
 
     def _all_attempts_failed(self, _pause: t.Any) -> None:
-        self._over(_unreachable(self.server, self.jid, self._attempt))
+        host, port = self.client.custom_address
+        self._over(
+            LoginFailed(
+                f"{host}:{port} cannot be reached: {self._attempt}. Check that it runs, and xmpp.hosts and xmpp.port."
+            )
+        )
 
     def _refused(self, _event: t.Any) -> None:
         if self.client.plugin["feature_mechanisms"].attempted_mechs:
@@ -243,11 +295,6 @@ def _notice_silence(connection: t.Any) -> None:
         duplicate.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE // 2)
         duplicate.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENCE // 6)
         duplicate.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE * 1000)
-
-
-def _unreachable(server: Server, jid: slixmpp.JID, why: t.Any) -> LoginFailed:
-    where = f"{server.host}:{server.port}" if server.host else f"the XMPP server of {jid.domain}"
-    return LoginFailed(f"{where} cannot be reached: {why}. Check that it runs, and xmpp.host and xmpp.port.")
 
 
 def _untrusted(jid: slixmpp.JID, error: t.Any) -> LoginFailed:
