@@ -38,7 +38,7 @@ def _libvirt(config: Config) -> list[str]:
 async def _xmpp(config: Config) -> list[str]:
     """Of several servers each is tried: one that is missing is to be known before it is needed."""
     found: dict[str, None] = {}
-    for hosts in [(host,) for host in config.xmpp.hosts] or [()]:
+    for hosts in [[host] for host in config.xmpp.hosts] or [[]]:
         session = account(config, "check", hosts)
         try:
             await session.log_in()

@@ -90,6 +90,7 @@ class Session:
         self._end: asyncio.Future[LoginFailed] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._was_refused = False
+        self._where = ""
         self._attempt: t.Any = None
         self._address: Address | None = None
         self.client = self._make_client()
@@ -196,6 +197,7 @@ class Session:
             # The end of a connection that was dropped would be taken for that of the next.
             await self.client.disconnected
         self._end = asyncio.get_running_loop().create_future()
+        self._where = f"{address[0]}:{address[1]}"
         self._attempt = f"no answer in {CONNECT_TIMEOUT} s"
         started = asyncio.get_running_loop().create_future()
         self.client.add_event_handler("session_start", started.set_result, disposable=True)
@@ -212,7 +214,7 @@ class Session:
                 raise self._end.result()
         except TimeoutError:
             raise LoginFailed(
-                f"{self.jid.bare}: {address[0]}:{address[1]} did not complete the login in {LOGIN_TIMEOUT} s."
+                f"{self.jid.bare}: {self._where} did not complete the login in {LOGIN_TIMEOUT} s."
             ) from None
         finally:
             if not started.done():
@@ -246,12 +248,8 @@ class Session:
         self._attempt = why
 
     def _all_attempts_failed(self, _pause: t.Any) -> None:
-        host, port = self.client.custom_address
-        self._over(
-            LoginFailed(
-                f"{host}:{port} cannot be reached: {self._attempt}. Check that it runs, and xmpp.hosts and xmpp.port."
-            )
-        )
+        why = f"{self._where} cannot be reached: {self._attempt}. Check that it runs, and xmpp.hosts and xmpp.port."
+        self._over(LoginFailed(why))
 
     def _refused(self, _event: t.Any) -> None:
         if self.client.plugin["feature_mechanisms"].attempted_mechs:
