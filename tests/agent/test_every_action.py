@@ -41,7 +41,7 @@ MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "start": ({}, "state"),
     "reboot": ({}, "state"),
     "save": ({}, "state"),
-    "disk": ({"disk": {"target": "vdc", "path": "/srv/data.qcow2"}}, "disk"),
+    "disk": ({"disk": {"target": "vdc", "path": "/srv/data.qcow2"}}, "job"),
     "media": ({"path": "/srv/installer.iso"}, "conflict"),
     "eject": ({}, "restart_required"),
     "nic": ({"interface": {"network": "default"}}, "nic"),
@@ -64,7 +64,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "vm_clone": ({"name": "test", "clone": "twin", "linked": False}, "job"),
     "vm_snapshot": ({"name": "test", "snapshot": "nightly-%d", "among": "nightly-*", "keep": 1}, "job"),
     "vm_snapshot_info": ({"name": "te*", "snapshot": "*"}, "snapshots"),
-    "vm_disk": ({"name": "test", "disk": {"target": "vdd", "path": "/srv/more.qcow2"}}, "disk"),
+    "vm_disk": ({"name": "test", "disk": {"target": "vdd", "path": "/srv/more.qcow2"}}, "job"),
     "vm_media": ({"name": "test", "state": "ejected"}, "restart_required"),
     "vm_nic": ({"name": "test", "state": "absent", "interface": {"network": "other"}}, "restart_required"),
     "vm_migrate": ({"name": "test", "destination": "hv1"}, "job"),
@@ -168,13 +168,16 @@ async def test_every_phrase_in_chat(world: World) -> None:
             actions = declared(kind)
             for name in table:
                 for phrase in actions[name].phrases:
-                    text = re.sub(r"{(\w+)}", lambda word: "all" if word[1] == "copy_storage" else "hv1", phrase)
+                    text = re.sub(r"{(\w+)}", lambda word: "all" if word[1] == "copy_storage" else "hv1", phrase.text)
                     meant = match(actions, text)
                     assert meant is not None
-                    assert meant[0].name == name
+                    assert meant.action.name == name
+                    if meant.action.asks:
+                        assert "Say yes" in await admin.says(contact, text)
+                        text = "yes"
                     before = len(admin.heard)
                     answer = await admin.says(contact, text)
-                    if meant[0].long:
+                    if meant.action.long:
                         # The end of the job is told too.
                         await admin.until(lambda before=before: len(admin.heard) == before + 2)
                     assert "do not understand" not in answer

@@ -60,7 +60,7 @@ def described(action: Action) -> t.Iterator[str]:
     if action.long:
         facts.append("runs as a [job](protocol.md#long-actions)")
     if action.phrases:
-        facts.append("in a chat " + " or ".join(f"`{phrase}`" for phrase in action.phrases))
+        facts.append("in a chat " + ", ".join(f"`{phrase.text}`" for phrase in action.phrases))
     sentence = "; ".join(facts)
     yield f"{sentence[0].upper()}{sentence[1:]}.\n"
     if action.arguments:

@@ -189,6 +189,26 @@ class Argument:
 
 
 @dataclasses.dataclass(frozen=True)
+class Phrase:
+    """What people say to a contact in a chat; ``{argument}`` stands for a word of theirs.
+
+    ``given`` are arguments that the words imply. ``says`` is the answer where they ask for less than the action tells.
+    """
+
+    text: str
+    given: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    says: Says | None = None
+
+    @property
+    def shown(self) -> str:
+        """As help writes it: ``migrate to <destination>``."""
+        return self.text.replace("{", "<").replace("}", ">")
+
+
+Phrases = t.Sequence[t.Union[str, Phrase]]
+
+
+@dataclasses.dataclass(frozen=True)
 class OfMachine:
     """How a machine's own contact has an action of its hypervisor: under this name, without saying which machine, and
     in the first person.
@@ -198,9 +218,10 @@ class OfMachine:
     """
 
     name: str
-    phrases: tuple[str, ...] = ()
+    phrases: Phrases = ()
     says: Says | None = None
     help: str | None = None
+    asks: str | None = None
     given: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     takes: tuple[str, ...] | None = None
 
@@ -214,7 +235,8 @@ class OfMachine:
 class Action:
     """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``.
 
-    ``concerns`` is the kind of thing that it is about: ``machine``, ``network``, ``pool`` …
+    ``concerns`` is the kind of thing that it is about: ``machine``, ``network``, ``pool`` … ``asks`` is what a person
+    is told in a chat before it is done, where it cannot be undone.
     """
 
     name: str
@@ -223,13 +245,14 @@ class Action:
     permission: str
     changes: bool
     long: bool
-    phrases: tuple[str, ...]
+    phrases: tuple[Phrase, ...]
     arguments: tuple[Argument, ...]
     says: Says
     function: t.Callable[..., t.Any]
     wants_progress: str | None
     concerns: str = MACHINE
     of_machine: tuple[OfMachine, ...] = ()
+    asks: str | None = None
 
     def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
         """Keyword arguments for ``function``, from data that came from outside."""
@@ -244,9 +267,10 @@ class Action:
             raise InvalidArgument(f"{self.name}: {', '.join(missing)} must be given.")
         return {name: known[name].bind(value, text=text) for name, value in untrusted.items()}
 
-    def sentence(self, result: t.Mapping[str, t.Any]) -> str:
-        """What the contact says of a result, in the first person."""
-        return self.says.format_map(result) if isinstance(self.says, str) else self.says(result)
+    def sentence(self, result: t.Mapping[str, t.Any], phrase: Phrase | None = None) -> str:
+        """What the contact says of a result, in the first person; to that phrase, if it was asked so."""
+        says = (phrase and phrase.says) or self.says
+        return says.format_map(result) if isinstance(says, str) else says(result)
 
 
 def action(
@@ -254,7 +278,8 @@ def action(
     permission: str,
     changes: bool,
     says: Says,
-    phrases: t.Sequence[str] = (),
+    phrases: Phrases = (),
+    asks: str | None = None,
     long: bool = False,
     name: str | None = None,
     concerns: str = MACHINE,
@@ -266,6 +291,8 @@ def action(
     :param changes: whether it changes anything; such actions are locked per machine and audited.
     :param says: the answer to a person: a format string over the result, or a function of it.
     :param phrases: what to say to the contact in a chat; ``{argument}`` stands for a word of the asker's.
+    :param asks: what it tells a person in a chat before it does what cannot be undone; a format string over the
+        arguments. It is done when they say yes.
     :param long: whether it runs as a job.
     :param concerns: the kind of thing that it is about; two that change the same do not run at once. Which one it is
         says the argument of that name or, failing that, ``name``; of machines ``uuid`` too.
@@ -276,8 +303,8 @@ def action(
     def declare(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
         text, arguments, progress = _signature(function, phrases)
         declared = Action(
-            name or function.__name__, "", text, permission, bool(changes), bool(long), tuple(phrases), arguments, says,
-            function, progress, concerns, verbs,
+            name or function.__name__, "", text, permission, bool(changes), bool(long), as_phrases(phrases), arguments,
+            says, function, progress, concerns, verbs, asks,
         )  # fmt: skip
         for verb in verbs:
             _check_verb(verb, arguments, function.__qualname__)
@@ -300,6 +327,16 @@ def actions_of(owner: type, entity: str) -> dict[str, Action]:
     return found
 
 
+def as_phrases(phrases: Phrases) -> tuple[Phrase, ...]:
+    """Phrases, of which those that are only words may be written as such."""
+    return tuple(phrase if isinstance(phrase, Phrase) else Phrase(phrase) for phrase in phrases)
+
+
+def plain(text: str) -> str:
+    """Help without Ansible's marks ``O(option)``, ``V(value)`` and ``C(code)``, on one line."""
+    return re.sub(r"\b[OVC]\(([^)]*)\)", r"\1", " ".join(text.split()))
+
+
 def find(actions: t.Mapping[str, Action], untrusted_name: str) -> Action:
     """The action of that name; UnknownAction names the nearest ones."""
     if untrusted_name in actions:
@@ -317,9 +354,7 @@ def _listed(choices: t.Iterable[t.Any]) -> str:
     return ", ".join(str(choice) for choice in choices)
 
 
-def _signature(
-    function: t.Callable[..., t.Any], phrases: t.Sequence[str]
-) -> tuple[str, tuple[Argument, ...], str | None]:
+def _signature(function: t.Callable[..., t.Any], phrases: Phrases) -> tuple[str, tuple[Argument, ...], str | None]:
     where = function.__qualname__
     text = inspect.getdoc(function)
     if not text:
@@ -353,14 +388,14 @@ def _check_verb(verb: OfMachine, arguments: tuple[Argument, ...], where: str) ->
     _check_phrases(verb.phrases, verb.arguments(arguments), where)
 
 
-def _check_phrases(phrases: t.Iterable[str], arguments: t.Iterable[Argument], where: str) -> None:
+def _check_phrases(phrases: Phrases, arguments: t.Iterable[Argument], where: str) -> None:
     known = {argument.name: argument for argument in arguments}
-    for phrase in phrases:
-        for name in re.findall(r"{(.*?)}", phrase):
+    for phrase in as_phrases(phrases):
+        for name in (*re.findall(r"{(.*?)}", phrase.text), *phrase.given):
             if name not in known:
-                raise TypeError(f"{where}: the phrase {phrase!r} names an argument that is not there.")
+                raise TypeError(f"{where}: the phrase {phrase.text!r} names an argument that is not there.")
             if known[name].secret:
-                raise TypeError(f"{where}: the phrase {phrase!r} has a secret, and chats are kept by many.")
+                raise TypeError(f"{where}: the phrase {phrase.text!r} has a secret, and chats are kept by many.")
 
 
 def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, secret: bool, where: str) -> Argument:

@@ -10,7 +10,7 @@ import dataclasses
 import typing as t
 
 from . import xmltree
-from .actions import Action, action, actions_of
+from .actions import Action, Phrase, action, actions_of, as_phrases
 from .attachments import Attachments
 from .clones import Clones
 from .connection import doing
@@ -23,8 +23,11 @@ from .networks import Networks
 from .nwfilters import NwFilters
 from .pools import Pools
 from .secrets import Secrets
+from .size import about
 from .snapshots import Snapshots
 from .volumes import Volumes
+
+_UNITS: t.Final = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
 class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones):
@@ -33,7 +36,16 @@ class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Netwo
     @action(
         permission="view",
         changes=False,
-        phrases=("how are you", "how are you?", "info", "status"),
+        phrases=(
+            *("how are you", "state", "status", "info", "what are you", "who are you", "describe yourself"),
+            Phrase("health", {"health": True}),
+            Phrase("load", {"health": True}, lambda r: _load(r["hypervisor"]["health"])),
+            Phrase("uptime", {"health": True}, lambda r: _uptime(r["hypervisor"]["health"])),
+            Phrase("how long are you up", {"health": True}, lambda r: _uptime(r["hypervisor"]["health"])),
+            Phrase("memory", {"health": True}, lambda r: _memory(r["hypervisor"])),
+            Phrase("cpu", {}, lambda r: _processors(r["hypervisor"])),
+            Phrase("cpus", {}, lambda r: _processors(r["hypervisor"])),
+        ),
         says=lambda r: _sentence(r["hypervisor"]),
     )
     def hypervisor_info(
@@ -98,12 +110,37 @@ def _sentence(told: t.Mapping[str, t.Any]) -> str:
     """What it says of itself."""
     running = told["machines"].get("running", 0)
     said = (
-        "I am {name}, a {type} hypervisor with {cpus} CPUs and {memory} MiB of memory. Of my {machines[total]} machines"
-        " {running} are running.".format(running=running, **told)
+        "I am {name}, a {type} hypervisor with {cpus} CPUs and {size} of memory. Of my {machines[total]} machines"
+        " {running} are running.".format(running=running, size=about(told["memory"] << 20), **told)
     )
     if told["health"]:
-        said += " My CPUs are busy for {cpu} %, and {memory_used} MiB of memory are used.".format(**told["health"])
+        said += f" {_load(told['health'])} {_memory(told)} {_uptime(told['health'])}"
     return said
+
+
+def _processors(told: t.Mapping[str, t.Any]) -> str:
+    return "I have {cpus} CPUs: {sockets} × {cores} cores of {threads} threads, {arch}.".format(**told)
+
+
+def _load(health: t.Mapping[str, t.Any]) -> str:
+    known = [] if health["cpu"] is None else [f"My CPUs are busy for {health['cpu']:.0f} %."]
+    known += ["My load is {} {} {}.".format(*health["load"])] if health["load"] else []
+    return " ".join(known) or "I do not know how busy my CPUs are."
+
+
+def _memory(told: t.Mapping[str, t.Any]) -> str:
+    used = told["health"]["memory_used"]
+    known = "" if used is None else f", of which {about(used << 20)} are used"
+    return f"I have {about(told['memory'] << 20)} of memory{known}."
+
+
+def _uptime(health: t.Mapping[str, t.Any]) -> str:
+    """The largest unit of which there are two: to people, 50 hours are 2 days, and 100 minutes are 100 minutes."""
+    seconds = health["uptime"]
+    if seconds is None:
+        return "I cannot see from here how long I am up."
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= 2 * size), (1, "seconds"))
+    return f"I am up for {seconds // size} {unit}."
 
 
 def of_machines(actions: t.Mapping[str, Action]) -> dict[str, Action]:
@@ -116,8 +153,9 @@ def of_machines(actions: t.Mapping[str, Action]) -> dict[str, Action]:
                 name=verb.name,
                 entity="machine",
                 help=verb.help or declared.help,
-                phrases=verb.phrases,
+                phrases=as_phrases(verb.phrases),
                 says=verb.says or declared.says,
+                asks=verb.asks,
                 arguments=verb.arguments(declared.arguments),
                 function=_of_one(declared.function, verb.given),
             )

@@ -10,7 +10,7 @@ import typing as t
 import uuid
 
 from . import belongings, definition, xmltree
-from .actions import action
+from .actions import Phrase, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import (
@@ -25,6 +25,7 @@ from .errors import (
     WaitTimeout,
 )
 from .lifecycle import ACTIVE, RUNNING, SAVED, reason_name, state_name
+from .size import about
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -53,6 +54,28 @@ Say = t.Callable[[t.Mapping[str, t.Any]], str]
 def _said(reached: t.Collection[str], done: str, asked: str, already: str) -> Say:
     """What to say of a change: that it is done, only asked for (without waiting), or was so already."""
     return lambda result: already if not result["changed"] else done if result["state"] in reached else asked
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _lines(lines: t.Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _disk(disk: t.Mapping[str, t.Any]) -> str:
+    return f"{disk['target']}: {disk['device']}, {disk['path'] or 'empty'}"
+
+
+def _interface(interface: t.Mapping[str, t.Any]) -> str:
+    where = interface["network"] or interface["bridge"] or interface["source"] or ""
+    return f"{interface['mac']}: {interface['type']} {where}".rstrip()
+
+
+def _whereabouts(vm: t.Mapping[str, t.Any]) -> str:
+    found = ", ".join(address["address"] for address in vm["addresses"])
+    return f"My address is {found}." if found else f"I am {vm['state']}, and know no address of mine."
 
 
 def canonical_uuid(untrusted: str) -> str:
@@ -194,10 +217,14 @@ class Machine:
     @action(
         permission="view",
         changes=False,
-        phrases=("how are you", "how are you?", "state", "status"),
+        phrases=(
+            *("how are you", "state", "status"),
+            Phrase("memory", says=lambda r: f"I have {about(r['memory'] << 20)} of memory."),
+            *(Phrase(word, says=lambda r: f"I have {_count(r['vcpus'], 'vCPU')}.") for word in ("cpu", "vcpus")),
+        ),
         says=lambda r: (
-            f"I am {r['name']}. I am {r['state']} on {r['hypervisor']}, with {r['memory']} MiB of memory and"
-            f" {r['vcpus']} vCPU{'' if r['vcpus'] == 1 else 's'}."
+            f"I am {r['name']}. I am {r['state']} on {r['hypervisor']}, with {about(r['memory'] << 20)} of memory and"
+            f" {_count(r['vcpus'], 'vCPU')}."
         ),
     )
     def state(self) -> Result:
@@ -220,16 +247,30 @@ class Machine:
     @action(
         permission="view",
         changes=False,
-        phrases=("info", "tell me about yourself"),
+        phrases=(
+            *("info", "what are you", "who are you", "describe yourself", "tell me about yourself"),
+            Phrase("disks", says=lambda r: _lines(map(_disk, r["vm"]["disks"])) or "I have no disk."),
+            Phrase("networks", says=lambda r: _lines(map(_interface, r["vm"]["networks"])) or "I have no interface."),
+            *(
+                Phrase(
+                    words, {"addresses": "any"}, lambda r: f"I am on {r['vm']['hypervisor']}. {_whereabouts(r['vm'])}"
+                )
+                for words in ("addresses", "where are you", "what is your address")
+            ),
+        ),
         says=lambda r: (
-            f"I am {r['vm']['name']} ({r['vm']['uuid']}), {r['vm']['state']}, with {r['vm']['memory']} MiB of memory,"
-            f" {r['vm']['vcpus']} vCPUs, {len(r['vm']['disks'])} disks and {len(r['vm']['networks'])} interfaces."
+            f"I am {r['vm']['name']} ({r['vm']['uuid']}), {r['vm']['state']}, with {about(r['vm']['memory'] << 20)} of"
+            f" memory, {_count(r['vm']['vcpus'], 'vCPU')}, {_count(len(r['vm']['disks']), 'disk')} and"
+            f" {_count(len(r['vm']['networks']), 'interface')}."
         ),
     )
     def info(
         self,
         *,
-        addresses: t.Annotated[AddressSource, "Where to ask for the machine's addresses."] = "lease",
+        addresses: t.Annotated[
+            t.Literal["none", "lease", "agent", "arp", "any"],
+            "Where to ask for the machine's addresses; V(any) is the first that tells some.",
+        ] = "lease",
     ) -> Result:
         """Tell everything about the machine."""
         return {"changed": False, "vm": self.describe(addresses=addresses)}
@@ -239,7 +280,7 @@ class Machine:
         """Give the definition in libvirt's XML, without passwords."""
         return {"changed": False, "xml": xmltree.serialise(self.document(inactive=inactive))}
 
-    @action(permission="lifecycle", changes=True, phrases=("start", "boot"),
+    @action(permission="lifecycle", changes=True, phrases=("start", "boot", "power on", "run"),
             says=_said(RUNNING, "I am running now.", "I am starting.", "I was running already."))  # fmt: skip
     def start(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Start the machine. A paused one is resumed."""
@@ -266,7 +307,7 @@ class Machine:
             self.start(wait=True, wait_timeout=wait_timeout)
             return self.pause(wait=wait, wait_timeout=wait_timeout)
 
-    @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop"),
+    @action(permission="lifecycle", changes=True, phrases=("shutdown", "shut down", "stop", "halt"),
             says=_said(_OFF, "I have shut down.", "I am shutting down.", "I was off already."))  # fmt: skip
     def shutdown(
         self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT, force_after: ForceAfter = None
@@ -293,7 +334,8 @@ class Machine:
                 f"{error.message} It was asked to shut down and may not listen to ACPI; destroy turns it off hard."
             ) from error
 
-    @action(permission="lifecycle", changes=True, phrases=("destroy", "force off"),
+    @action(permission="lifecycle", changes=True, phrases=("destroy", "power off", "force off"),
+            asks="That turns me off at once, and what is not saved is lost.",
             says=_said(_OFF, "I have been turned off.", "I am being turned off.", "I was off already."))  # fmt: skip
     def destroy(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Turn the machine off at once, like pulling the plug."""
@@ -302,7 +344,7 @@ class Machine:
             return self._unchanged(f"{self.name} is off already.")
         return self._change("turn off", self.domain.destroy, old, ("shutoff",), wait, wait_timeout)
 
-    @action(permission="lifecycle", changes=True, phrases=("pause", "suspend"),
+    @action(permission="lifecycle", changes=True, phrases=("pause", "suspend", "freeze"),
             says=_said(("paused",), "I am paused now.", "I am pausing.", "I was paused already."))  # fmt: skip
     def pause(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Pause the machine: its CPUs stop, its memory stays."""
@@ -313,7 +355,7 @@ class Machine:
             raise Conflict(f"{self.name} is {old}; only a running machine can be paused. Start it first.")
         return self._change("pause", self.domain.suspend, old, ("paused",), wait, wait_timeout)
 
-    @action(permission="lifecycle", changes=True, phrases=("resume", "unpause"),
+    @action(permission="lifecycle", changes=True, phrases=("resume", "unpause", "continue"),
             says=_said(RUNNING, "I am running again.", "I am waking up.", "I was running already."))  # fmt: skip
     def resume(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Let a paused machine run on."""
@@ -334,7 +376,8 @@ class Machine:
             self.domain.reboot()
         return {"changed": True, "msg": f"{self.name} was asked to reboot.", "changes": [], "state": old}
 
-    @action(permission="lifecycle", changes=True, phrases=("reset", "hard reset"), says="I begin anew.")
+    @action(permission="lifecycle", changes=True, phrases=("reset", "hard reset"), says="I begin anew.",
+            asks="That is my reset button: I begin anew at once, and what is not saved is lost.")  # fmt: skip
     def reset(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Press the machine's reset button: it begins anew at once, without shutting down."""
         del wait, wait_timeout  # it is done when libvirt returns

@@ -45,6 +45,13 @@ class Size(int):
         return str(self)
 
 
+def about(size: float) -> str:
+    """Bytes as a person says them, rounded: ``1.5 GiB``, ``128 MiB``."""
+    unit = next((unit for unit in _BINARY if size >= UNITS[unit]), "KiB")
+    number = f"{size / UNITS[unit]:.1f}"
+    return f"{number[:-2] if number.endswith('.0') else number} {unit}"
+
+
 class Bytes(Attribute):
     """A size in the XML, in whatever unit it is there."""
 

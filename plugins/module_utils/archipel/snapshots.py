@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from . import images, xmltree
-from .actions import NO_PROGRESS, OfMachine, Progress, action
+from .actions import NO_PROGRESS, OfMachine, Phrase, Progress, action
 from .connection import doing, libvirt
 from .domain_job import domain_job
 from .elements import Attribute, Change, Element
@@ -260,7 +260,10 @@ class Snapshots(Host):
         of_machine=(
             OfMachine(
                 "snapshot",
-                phrases=("take a snapshot called {snapshot}", "snapshot {snapshot}"),
+                phrases=(
+                    Phrase("take a snapshot", {"snapshot": "%Y-%m-%d-%H-%M-%S"}),
+                    *("take a snapshot called {snapshot}", "take a snapshot {snapshot}", "snapshot {snapshot}"),
+                ),
                 says=lambda r: (
                     f"I have taken the snapshot {r['snapshot']['name']}."
                     if any(change["old"] is None for change in r["changes"])
@@ -278,6 +281,7 @@ class Snapshots(Host):
                 phrases=("revert to {snapshot}", "go back to {snapshot}"),
                 says=lambda r: f"I am back at {r['snapshot']['name']}, and {r['vm']['state']}.",
                 help="Go back to a snapshot. What came after it and is in no other snapshot is lost.",
+                asks="I go back to {snapshot}. What came after it and is in no other snapshot is lost.",
                 given={"state": "reverted"},
                 takes=("snapshot", "then", "force", "wait_timeout", "check"),
             ),
@@ -286,6 +290,7 @@ class Snapshots(Host):
                 phrases=("forget the snapshot {snapshot}", "forget snapshot {snapshot}"),
                 says=lambda r: "I have forgotten it." if r["changed"] else "I have no such snapshot.",
                 help="Remove a snapshot.",
+                asks="I forget the snapshot {snapshot}, and cannot go back to it any more.",
                 given={"state": "absent"},
                 takes=("snapshot", "children", "keep", "keep_days", "wait_timeout", "check"),
             ),

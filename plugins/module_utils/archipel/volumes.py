@@ -22,7 +22,7 @@ from .host import Check, Host
 from .machine import Result
 from .plan import Plan
 from .pool import KINDS
-from .size import Bytes, Size
+from .size import Bytes, Size, about
 from .volume import NOTHING, VolumeDefinition, as_backing, describe, format_of
 
 WAIT_TIMEOUT = 3600
@@ -51,7 +51,7 @@ class Volumes(Host):
         changes=False,
         phrases=("volumes", "volumes in {pool}"),
         says=lambda r: (
-            "\n".join(f"{v['pool']}/{v['name']}: {v['format']}, {Size(v['capacity'])}" for v in r["volumes"])
+            "\n".join(f"{v['pool']}/{v['name']}: {v['format']}, {about(v['capacity'])}" for v in r["volumes"])
             or "I have no such volume."
         ),
         concerns="volume",

@@ -8,7 +8,19 @@ import typing as t
 
 import pytest
 from archipel import actions
-from archipel.actions import HIDDEN, SECRET, Action, OfMachine, Progress, Secret, action, actions_of, find, shown
+from archipel.actions import (
+    HIDDEN,
+    SECRET,
+    Action,
+    OfMachine,
+    Progress,
+    Secret,
+    action,
+    actions_of,
+    as_phrases,
+    find,
+    shown,
+)
 from archipel.errors import InvalidArgument, UnknownAction
 
 Text = t.Annotated[str, "A text."]
@@ -59,7 +71,7 @@ def take() -> Action:
 def test_a_declaration_gives_all_that_doors_need(take: Action) -> None:
     """Name, help, permission, phrases and arguments derive from the method."""
     assert (take.name, take.entity, take.help, take.permission) == ("take", "machine", "Take what is given.", "view")
-    assert (take.changes, take.long, take.phrases) == (False, False, ("take {text}", "take it"))
+    assert (take.changes, take.long, take.phrases) == (False, False, as_phrases(("take {text}", "take it")))
     assert take.wants_progress == "progress"
     told = {argument.name: (argument.type_name, argument.required) for argument in take.arguments}
     assert told["colour"] == ("str", False)
