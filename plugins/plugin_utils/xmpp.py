@@ -274,8 +274,8 @@ class _Stream:
             )
         except slixmpp.InvalidJID:
             raise errors.InvalidArgument(f"xmpp_jid: {account.jid!r} is not a JID such as admin@example.org.") from None
-        # These refuse to work without TLS; others of slixmpp's would hand the password to whoever strips STARTTLS.
-        self._xmpp.plugin["feature_mechanisms"].use_mechs = {"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"}
+        # These prove the password without telling it, and that the server knows it.
+        self._xmpp.plugin["feature_mechanisms"].use_mechs = {"SCRAM-SHA-512", "SCRAM-SHA-256"}
         opened: asyncio.Future[None] = self._loop.create_future()
         failures: list[t.Any] = []
 
@@ -373,6 +373,11 @@ class _Stream:
         )
 
     def _refused(self) -> errors.ArchipelError:
+        if not self._xmpp.plugin["feature_mechanisms"].attempted_mechs:
+            return errors.Unavailable(
+                f"{self._where()} offers no SCRAM-SHA-256, and nothing weaker is spoken here; of an ejabberd that is not"
+                " ours set auth_scram_hash: sha256, and the passwords anew."
+            )
         return errors.Forbidden(
             f"{self._where()} refused the account {self.account.bare}: wrong xmpp_password, or no such account."
         )

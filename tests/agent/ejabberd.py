@@ -41,8 +41,9 @@ hosts: ["{domain}"]
 certfiles: ["{directory}/server.pem"]
 ca_file: "{directory}/ca.pem"
 auth_password_format: scram
+auth_scram_hash: {scram}
 registration_timeout: infinity
-disable_sasl_mechanisms: ["digest-md5", "X-OAUTH2"]
+disable_sasl_mechanisms: ["PLAIN", "digest-md5", "X-OAUTH2"]
 listen:
   - {{port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 4194304, shaper: c2s_shaper, access: c2s,
      starttls_required: true, backlog: 1024}}
@@ -101,6 +102,7 @@ class Ejabberd:
     domain = DOMAIN
     administrator = ADMINISTRATOR
     password = PASSWORD
+    scram = "sha256"
 
     def __init__(self, directory: pathlib.Path, hypervisors: t.Sequence[str] = ("hv1", "hv2")) -> None:
         self.directory = directory
@@ -127,6 +129,7 @@ class Ejabberd:
                 port=self.port,
                 api_port=self.api_port,
                 administrator=ADMINISTRATOR,
+                scram=self.scram,
                 hypervisors=", ".join(f'"{name}@{DOMAIN}"' for name in self.hypervisors),
             )
         )

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``archipel-doctor``: what is wrong with a platform, seen from one of its hypervisors, and how to mend it.
 
-It looks and changes nothing. It logs in to the hypervisor's account beside the agent, so one that runs is not disturbed,
-and one that does not is found out.
+It looks and changes nothing. It logs in to the hypervisor's account beside the agent, so one that runs is not
+disturbed, and one that does not is found out.
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class Session:
     def _make_client(self) -> slixmpp.ClientXMPP:
         client = slixmpp.ClientXMPP(self.jid, "", ssl_context=self.server.tls)
         client.enable_direct_tls = False
-        # Only what proves the password without telling it.
-        client.plugin["feature_mechanisms"].use_mechs = {"SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"}
+        # Only what proves the password without telling it, and that the server knows it.
+        client.plugin["feature_mechanisms"].use_mechs = {"SCRAM-SHA-512", "SCRAM-SHA-256"}
         # Who asks to see our presence is answered by the contact.
         client.auto_authorize = None
         client.auto_subscribe = False
@@ -255,7 +255,7 @@ class Session:
         if self.client.plugin["feature_mechanisms"].attempted_mechs:
             self._over(_refused(self.jid))
         else:
-            why = f"{self.jid.domain}: the server offers no SCRAM to log in by, and nothing else is spoken here."
+            why = f"{self.jid.domain}: the server offers no SCRAM-SHA-256, and nothing weaker is spoken here."
             self._over(LoginFailed(why, refused=True))
 
     def _session_start(self, _event: t.Any) -> None:
