@@ -1814,11 +1814,18 @@ options:
       - Make the volume smaller where that is asked, whatever is lost.
     type: bool
     default: false
+  move:
+    description:
+      - Copy the data of the disk O(target) to O(pool), O(vol) and O(format), as far as they are named
+        and it is not there, and let the machine go over to the copy, while it runs too. Without, data
+        stays where it is. What becomes of the old volume says O(remove_volumes).
+    type: bool
+    default: false
   wait_timeout:
     description:
-      - Seconds to wait at most.
+      - Seconds to wait at most, by default 120. With O(move) 3600, and the copy is then given up; that
+        of a machine which is off goes on to its end.
     type: int
-    default: 120
 """
 
     VM_MEDIA = r"""

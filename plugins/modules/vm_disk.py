@@ -10,10 +10,19 @@ module: vm_disk
 short_description: A disk of a virtual machine
 version_added: 0.1.0
 description:
-  - Gives a machine a disk, changes it, makes it larger, or takes it out. While the machine runs, where libvirt can;
-    otherwise RV(restart_required) says what waits for the next start, and RV(restart_reasons) why.
+  - Gives a machine a disk, changes it, makes it larger, moves its data, or takes it out. While the machine runs, where
+    libvirt can; otherwise RV(restart_required) says what waits for the next start, and RV(restart_reasons) why.
   - It is the same as one entry of O(archipel.orchestrator.vm#module:disks), and leaves the others alone.
   - A disk is never made smaller without O(force).
+  - Data is copied to another O(pool), or converted to another O(format), with O(move) alone. A task that names the pool
+    and the format of a disk in passing, as tasks that make disks do, would otherwise begin to copy a terabyte as soon
+    as somebody has put the disk elsewhere.
+  - With O(move) the disk is named by its O(target), and nothing else of it changes in the same task. The machine goes
+    over to the copy when it is whole; whatever goes wrong before, it keeps the disk that it has, and the copy is
+    removed. What the disk was based on is in the copy, too. The old volume stays unless O(remove_volumes) says
+    otherwise, as with everything that is deleted here, and RV(volumes_kept) names it. Tasks that name the disk by its
+    pool and volume have to name the new ones from then on.
+  - A disk of a machine with snapshots, a medium, and a disk that machines share or that is encrypted is not moved.
   - In check mode a machine that another task would make is no failure.
 author:
   - Archipel contributors (@archipel-orchestrator)
@@ -48,6 +57,15 @@ EXAMPLES = r"""
     name: web1
     target: vdb
     size: 40
+
+- name: Its data goes to another pool and is raw there, while the machine runs
+  archipel.orchestrator.vm_disk:
+    name: web1
+    target: vdb
+    pool: fast
+    format: raw
+    move: true
+    remove_volumes: owned
 
 - name: It is gone, and so is the volume that was made for it
   archipel.orchestrator.vm_disk:
@@ -89,6 +107,18 @@ restart_reasons:
   type: list
   elements: str
   returned: success
+volumes_kept:
+  description: Volumes of the disk that stay though it is gone or elsewhere.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    path:
+      description: Where it is.
+      type: str
+    reason:
+      description: Why it stays.
+      type: str
 disk:
   description: The disk after the change, in the keys of M(archipel.orchestrator.vm); null where there is none.
   type: dict

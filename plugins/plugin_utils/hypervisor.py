@@ -19,6 +19,8 @@ _UUID: t.Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGN
 
 # What an agent may need beyond the time that the task gives to the action itself.
 _ANSWER: t.Final = 60.0
+# What an action gives itself at most, where the task does not say.
+_LONGEST: t.Final = 3600.0
 # Machines in one answer: with 5 kB for each it is still smaller than the server's max_stanza_size.
 _PAGE: t.Final = 200
 
@@ -61,12 +63,16 @@ class HypervisorAction(PlatformAction):
         # A module would refuse here too, in the same words and before anything is asked.
         self.declared.bind(arguments)
 
+        # None is the action's own, which depends on what is asked.
+        patience = parameters.get("wait_timeout", 0)
+        patience = _LONGEST if patience is None else patience
+
         def ask(**page: t.Any) -> dict[str, t.Any]:
             return client.run(
                 client.account.hypervisor(hypervisor),
                 self.declared.name,
                 {**arguments, **page},
-                timeout=parameters.get("wait_timeout", 0) + _ANSWER,
+                timeout=patience + _ANSWER,
                 progress=self.show_progress,
             )
 

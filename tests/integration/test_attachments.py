@@ -29,6 +29,12 @@ Task = dict[str, t.Any]
             id="vm_disk",
         ),
         pytest.param(
+            {VM_DISK: {"name": "attached", "target": "vdb", "pool": POOL, "size": 1}},
+            {VM_DISK: {"name": "attached", "target": "vdb", "format": "raw", "move": True, "remove_volumes": "owned"}},
+            {VM_DISK: {"name": "attached", "target": "vdb", "state": "absent", "remove_volumes": "owned"}},
+            id="vm_disk, moved",
+        ),
+        pytest.param(
             {VM_MEDIA: {"name": "attached", "path": "/srv/one.iso"}},
             {VM_MEDIA: {"name": "attached", "path": "/srv/two.iso"}},
             {VM_MEDIA: {"name": "attached", "state": "ejected"}},

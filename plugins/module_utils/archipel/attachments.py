@@ -9,8 +9,8 @@ import dataclasses
 import re
 import typing as t
 
-from . import storage, xmltree
-from .actions import OfMachine, action
+from . import relocation, storage, xmltree
+from .actions import NO_PROGRESS, OfMachine, Progress, action
 from .convergence import Desired, Removal, converge
 from .definition import NOTHING, Definition, read
 from .disks import DISK, PATH
@@ -27,14 +27,13 @@ Target = t.Annotated[t.Optional[str], "The drive, for example V(sda). By default
 _DRIVES: t.Final = ("cdrom", "floppy")
 
 
+@dataclasses.dataclass(frozen=True)
 class _Named:
     """What a task names of one device: the keys of its list in a machine's definition."""
 
     options: t.ClassVar[dict[str, dict[str, t.Any]]]
     key: t.ClassVar[str]
-
-    def __init__(self, values: dict[str, t.Any]) -> None:
-        self.values = values
+    values: dict[str, t.Any]
 
     @classmethod
     def bind(cls, untrusted: t.Any, where: str) -> t.Any:
@@ -69,6 +68,7 @@ class Attachments(Host):
     @action(
         permission="define",
         changes=True,
+        long=True,
         says="{msg}",
         of_machine=OfMachine("disk"),
     )
@@ -82,19 +82,43 @@ class Attachments(Host):
         apply: ApplyMode = "live",
         remove_volumes: RemoveVolumes = "none",
         force: t.Annotated[bool, "Make the volume smaller where that is asked, whatever is lost."] = False,
-        wait_timeout: Timeout = WAIT_TIMEOUT,
+        move: t.Annotated[
+            bool,
+            "Copy the data of the disk O(target) to O(pool), O(vol) and O(format), as far as they are named and it is"
+            " not there, and let the machine go over to the copy, while it runs too. Without, data stays where it is."
+            " What becomes of the old volume says O(remove_volumes).",
+        ] = False,
+        wait_timeout: t.Annotated[
+            t.Optional[int],
+            "Seconds to wait at most, by default 120. With O(move) 3600, and the copy is then given up; that of a"
+            " machine which is off goes on to its end.",
+        ] = None,
         check: Check = False,
+        progress: Progress = NO_PROGRESS,
     ) -> Result:
-        """Give a machine a disk, change it, make it larger, or take it out, where libvirt can while it runs."""
+        """Give a machine a disk, change it, make it larger, move it, or take it out, where libvirt can while it
+        runs."""
         item = disk.values
         if not any(item.get(key) for key in ("target", "path", "vol")):
             raise InvalidArgument("vm_disk: name the disk by its target, its path, or its volume (pool and vol).")
+        if move:
+            if state == "absent" or apply == "config":
+                raise InvalidArgument(
+                    "move: a disk that is there is moved at once, without state: absent, apply: config."
+                )
+            timeout = relocation.WAIT_TIMEOUT if wait_timeout is None else wait_timeout
+            asked = relocation.Asked.of(item, remove_volumes, timeout)
+            machine = self.find(name=name, uuid=uuid)
+            if machine is not None:
+                result = relocation.relocate(machine, asked, check=check, progress=progress)
+                return {**result, "disk": _one(result["vm"]["disks"], item)}
         if state == "absent":
             identity = self._identity(item)
             desired = Desired(name, uuid, gone={"disks": [identity]}, removal=Removal(remove_volumes))
         else:
             desired = Desired(name, uuid, definition=Definition({"disks": [item]}), shrink=force)
-        result = self._converge(desired, apply=apply, wait_timeout=wait_timeout, check=check)
+        timeout = WAIT_TIMEOUT if wait_timeout is None else wait_timeout
+        result = self._converge(desired, apply=apply, wait_timeout=timeout, check=check)
         made = "disks" in result["vm"]
         return {**result, "disk": self._device(result, "disks", self._identity(item)) if made else None}
 

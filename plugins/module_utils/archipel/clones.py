@@ -27,7 +27,7 @@ from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsuppor
 from .host import MAX_NAME, Check, Host, Name, Uuid
 from .machine import Machine, Result, canonical_uuid
 from .plan import Plan
-from .pool import KINDS
+from .pool import holds_files
 from .snapshots import Tree
 
 WAIT_TIMEOUT = 3600
@@ -255,7 +255,7 @@ class _Work:
         if image.path is None or image.node.find(".//encryption") is not None:
             what = "in the network" if image.path is None else "encrypted"
             raise Unsupported(f"{who}: {image.target} is {what}, and libvirt makes no copy of it. Detach it first.")
-        origin = _volume(self.handle, image.path)
+        origin = storage.volume_at(self.handle, image.path)
         if origin is None:
             raise Conflict(
                 f"{who}: the image of {image.target}, {image.path}, is in no active storage pool, so libvirt cannot"
@@ -265,7 +265,7 @@ class _Work:
             where = (
                 storage.pool(self.handle, self.asked.pool) if self.asked.pool else origin.storagePoolLookupByVolume()
             )
-            files = _holds_files(where)
+            files = holds_files(where)
             _kind, _capacity, allocation = origin.info()
         if self.asked.linked and not files:
             raise Unsupported(
@@ -305,14 +305,9 @@ class _Work:
         total = sum(other.needs for other in self.copies)
         done = sum(other.needs for other in self.copies[: number - 1])
         self.progress(f"{verb} {each.name}, {number} of {len(self.copies)}", done / total if total else None)
-        node = xmltree.element("volume")
         with doing(f"Make the volume {each.name} in pool {each.pool}"):
-            values = {"name": each.name, "capacity": str(each.origin.info()[1]), "allocation": "0"}
-            for path, value in values.items():
-                xmltree.write(node, path, value)
             where = storage.pool(self.handle, each.pool)
-            if _holds_files(where):
-                xmltree.write(node, "target/format/@type", each.format)
+            node = storage.document(each.name, each.origin.info()[1], each.format if holds_files(where) else None)
             if self.asked.linked:
                 xmltree.write(node, "backingStore/path", each.image.path)
                 xmltree.write(node, "backingStore/format/@type", each.image.format)
@@ -422,25 +417,10 @@ def _forget_seed(node: t.Any) -> None:
             disk.getparent().remove(disk)
 
 
-def _volume(handle: t.Any, path: str) -> t.Any:
-    """The volume at a path, in an active pool; None where there is none."""
-    for fresh in (True, False):
-        with contextlib.suppress(libvirt.libvirtError):
-            return handle.storageVolLookupByPath(path)
-        if fresh:
-            # libvirt does not see by itself what others, or its own snapshots, put into a pool.
-            with doing("List the storage pools"):
-                pools = handle.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-            for pool in pools:
-                with contextlib.suppress(libvirt.libvirtError):
-                    pool.refresh()
-    return None
-
-
 @contextlib.contextmanager
 def _reachable(handle: t.Any, path: str) -> t.Iterator[t.Any]:
     """The volume at a path, though its directory may be no pool: then it is one for as long as the block runs."""
-    found = _volume(handle, path)
+    found = storage.volume_at(handle, path)
     if found is not None:
         yield found
         return
@@ -450,12 +430,7 @@ def _reachable(handle: t.Any, path: str) -> t.Iterator[t.Any]:
     with doing(f"Look into {os.path.dirname(path)}"):
         pool = handle.storagePoolCreateXML(xmltree.serialise(node), 0)
     try:
-        yield _volume(handle, path)
+        yield storage.volume_at(handle, path)
     finally:
         with contextlib.suppress(libvirt.libvirtError):
             pool.destroy()
-
-
-def _holds_files(pool: t.Any) -> bool:
-    kind = xmltree.parse_trusted(pool.XMLDesc()).get("type")
-    return kind not in KINDS or KINDS[kind].files

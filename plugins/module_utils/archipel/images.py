@@ -45,7 +45,7 @@ def written(handle: t.Any, domain: t.Any) -> list[Image]:
                 Image(
                     node,
                     xmltree.read(node, "target/@dev") or "",
-                    _path(handle, source),
+                    path_of(handle, node),
                     xmltree.read(node, "driver/@type") or "raw",
                     node.find("shareable") is not None,
                 )
@@ -53,7 +53,11 @@ def written(handle: t.Any, domain: t.Any) -> list[Image]:
     return found
 
 
-def _path(handle: t.Any, source: t.Any) -> str | None:
+def path_of(handle: t.Any, disk: t.Any) -> str | None:
+    """Where a disk's image is on the host; None where it is not, or there is none."""
+    source = disk.find("source")
+    if source is None:
+        return None
     if source.get("volume"):
         # A running machine's has the path beside it.
         with contextlib.suppress(ArchipelError):

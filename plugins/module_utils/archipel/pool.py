@@ -58,6 +58,12 @@ KINDS: t.Final[dict[str, Kind]] = {
 }
 
 
+def holds_files(pool: t.Any) -> bool:
+    """Whether the volumes of a ``virStoragePool`` are files."""
+    kind = xmltree.parse_trusted(pool.XMLDesc()).get("type")
+    return kind not in KINDS or KINDS[kind].files
+
+
 class Hosts(Attribute):
     """Names or addresses, each with a port where it is not the usual one: ``mon1:6789``, ``[fd00::1]:3260``."""
 

@@ -86,20 +86,40 @@ def pool_of(handle: t.Any, path: str) -> str | None:
         return None
 
 
+def volume_at(handle: t.Any, path: str) -> t.Any:
+    """The volume at a path, in an active pool; None where there is none."""
+    for fresh in (True, False):
+        with contextlib.suppress(libvirt.libvirtError):
+            return handle.storageVolLookupByPath(path)
+        if fresh:
+            # libvirt does not see by itself what others, or its own snapshots, put into a pool.
+            with doing("List the storage pools"):
+                pools = handle.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+            for each in pools:
+                with contextlib.suppress(libvirt.libvirtError):
+                    each.refresh()
+    return None
+
+
 def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format: str) -> t.Any:
     """Make a sparse volume of ``size`` GiB; the ``virStorageVol``."""
     where = pool(handle, pool_name)
+    with doing(f"Create volume {name} of {size} GiB in pool {pool_name}"):
+        return where.createXML(xmltree.serialise(document(name, size * GIB, format)), 0)
+
+
+def document(name: str, capacity: int, format: str | None) -> t.Any:
+    """The XML of a new sparse volume; ``capacity`` in bytes, ``format`` None where it is no file."""
     node = xmltree.element("volume")
     for path, value in (
         ("name", name),
-        ("capacity", str(size * GIB)),
+        ("capacity", str(capacity)),
         ("allocation", "0"),
-        ("target/format/@type", format),
+        *((("target/format/@type", format),) if format else ()),
         *((COMPAT,) if format == "qcow2" else ()),
     ):
         xmltree.write(node, path, value)
-    with doing(f"Create volume {name} of {size} GiB in pool {pool_name}"):
-        return where.createXML(xmltree.serialise(node), 0)
+    return node
 
 
 class User(t.NamedTuple):
