@@ -60,9 +60,11 @@ options:
     type: str
   xmpp_host:
     description:
-      - Host of the XMPP server. By default the SRV records of the domain of O(xmpp_jid) tell it, or it is the domain.
-      - Without it the environment variable E(ARCHIPEL_HOST) is used.
-    type: str
+      - Host of the XMPP server. Of several, which are nodes of one cluster, the first that answers is taken.
+      - By default the SRV records of the domain of O(xmpp_jid) tell it, or it is the domain.
+      - Without it the environment variable E(ARCHIPEL_HOST) is used, where a comma stands between several.
+    type: list
+    elements: str
   xmpp_port:
     description:
       - Port of the XMPP server, by default 5222, or what the SRV records tell. On 5223, TLS comes first.

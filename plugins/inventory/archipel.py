@@ -52,8 +52,10 @@ options:
       - name: ARCHIPEL_PASSWORD
   xmpp_host:
     description:
-      - Host of the XMPP server. By default the SRV records of the domain of O(xmpp_jid) tell it, or it is the domain.
-    type: str
+      - Host of the XMPP server. Of several, which are nodes of one cluster, the first that answers is taken.
+      - By default the SRV records of the domain of O(xmpp_jid) tell it, or it is the domain.
+    type: list
+    elements: str
     env:
       - name: ARCHIPEL_HOST
   xmpp_port:
@@ -246,8 +248,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise errors.InvalidArgument(
                 "xmpp_jid and xmpp_password are needed, or ARCHIPEL_JID and ARCHIPEL_PASSWORD."
             )
-        host, ca_file = self._text("xmpp_host") or None, self.get_option("xmpp_ca_file")
-        client = Client(Account(jid, password, host, self.get_option("xmpp_port"), ca_file))
+        hosts = tuple(filter(None, map(self._rendered, self.get_option("xmpp_host") or ())))
+        client = Client(Account(jid, password, hosts, self.get_option("xmpp_port"), self.get_option("xmpp_ca_file")))
         try:
             return fleet.from_platform(client, stale=stale)
         finally:
@@ -256,7 +258,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _text(self, name: str) -> str:
         """An option that may be a template in the file, as a lookup of a password is."""
-        value = self.get_option(name)
+        return self._rendered(self.get_option(name))
+
+    def _rendered(self, value: t.Any) -> str:
         return str(self.templar.template(value)) if value else ""
 
     def _populate(self, found: fleet.Fleet) -> None:

@@ -25,7 +25,7 @@ def _env(name: str) -> tuple[t.Any, list[str]]:
 XMPP: t.Final[Options] = {
     "xmpp_jid": {"type": "str", "fallback": _env("ARCHIPEL_JID")},
     "xmpp_password": {"type": "str", "no_log": True, "fallback": _env("ARCHIPEL_PASSWORD")},
-    "xmpp_host": {"type": "str", "fallback": _env("ARCHIPEL_HOST")},
+    "xmpp_host": {"type": "list", "elements": "str", "fallback": _env("ARCHIPEL_HOST")},
     "xmpp_port": {"type": "int", "fallback": _env("ARCHIPEL_PORT")},
     "xmpp_ca_file": {"type": "path", "fallback": _env("ARCHIPEL_CA_FILE")},
 }

@@ -65,11 +65,11 @@ class PlatformAction(ActionBase):
 
 
 def _client(parameters: t.Mapping[str, t.Any]) -> Client:
-    given = {name: parameters[f"xmpp_{name}"] for name in ("jid", "password", "host", "port", "ca_file")}
+    given = {name: parameters[f"xmpp_{name}"] for name in ("jid", "password", "port", "ca_file")}
     for name in ("jid", "password"):
         if not given[name]:
             raise errors.InvalidArgument(f"via: xmpp needs xmpp_{name}, or ARCHIPEL_{name.upper()} in the environment.")
-    return Client(Account(**given))
+    return Client(Account(hosts=tuple(parameters["xmpp_host"] or ()), **given))
 
 
 def harmless(answer: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

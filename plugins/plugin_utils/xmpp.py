@@ -31,6 +31,8 @@ COMMANDS: t.Final = "http://jabber.org/protocol/commands"
 JSON: t.Final = "urn:xmpp:json:0"
 _STANZAS: t.Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
 _CONNECT_TIMEOUT: t.Final = 20.0
+# Where there is another server to try, one that says nothing for so long is passed over.
+_SILENCE: t.Final = 2.0
 # slixmpp matches each answer with every pending request: beyond this many it gets slower, not faster.
 _IN_FLIGHT: t.Final = 64
 # How long a job's contact may be away (its agent restarts, the network fails) before we stop asking for the job.
@@ -60,13 +62,14 @@ ProgressCallback = t.Callable[[str, "float | None"], None]
 class Account:
     """Who we are on the platform and where its server is.
 
-    Without ``host`` the server is found by the domain's SRV record, or is the domain itself. The server's certificate
-    must be valid for the domain, by ``ca_file`` or, without one, by the system's authorities.
+    ``hosts`` are nodes of one cluster, of which the first that lets us in is taken. Without any the server is found by
+    the domain's SRV records, or is the domain itself. The server's certificate must be valid for the domain, by
+    ``ca_file`` or, without one, by the system's authorities.
     """
 
     jid: str
     password: str = dataclasses.field(repr=False)
-    host: str | None = None
+    hosts: tuple[str, ...] = ()
     port: int | None = None
     ca_file: str | None = None
 
@@ -264,10 +267,22 @@ class _Stream:
         self._loop.close()
 
     async def _open(self) -> None:
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        failures = []
+        for host in self.account.hosts or (None,):
+            try:
+                return await self._open_at(host, last=host in (None, self.account.hosts[-1]))
+            except errors.Unavailable as failure:
+                failures.append(failure.message)
+        raise errors.Unavailable(" ".join(failures))
+
+    async def _open_at(self, host: str | None, *, last: bool) -> None:
+        """The stream to one host, or to those that SRV records tell; ``last``: there is no other to try."""
         slixmpp = _slixmpp()
         account = self.account
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._host = host or account.domain
+        lost: asyncio.Future[None] = self._loop.create_future()
+        self._lost = lost
         try:
             self._xmpp = slixmpp.ClientXMPP(
                 account.jid, account.password, loop=self._loop, ssl_context=_ssl_context(account.ca_file)
@@ -291,8 +306,8 @@ class _Stream:
             if isinstance(reason, ssl.SSLCertVerificationError):
                 fail(self._unreachable([reason]))
             fail(errors.Unavailable(f"{self._where()} closed the stream: {reason or 'no reason was given'}."))
-            if not self._lost.done():
-                self._lost.set_result(None)
+            if not lost.done():
+                lost.set_result(None)
 
         def attempted(_attempt: t.Any) -> None:
             if not self._xmpp.is_connected():
@@ -305,13 +320,16 @@ class _Stream:
         on("failed_all_auth", lambda _: fail(self._refused()))
         on("stream_error", lambda error: fail(self._stream_error(error)))
         on("disconnected", disconnected)
-        host, port = account.host, account.port
+        port = account.port
         if host or port:
             host, port = host or account.domain, port or 5222
             # Told where to go, slixmpp would try TLS from the first byte before STARTTLS, at the cost of a connection.
             self._xmpp.enable_direct_tls = port == 5223
             self._xmpp.enable_starttls = port != 5223
-        self._xmpp.connect(host, port).add_done_callback(attempted)
+        connecting = self._xmpp.connect(host, port)
+        connecting.add_done_callback(attempted)
+        if not last:
+            self._loop.call_later(_SILENCE, connecting.cancel)
         try:
             await asyncio.wait_for(opened, _CONNECT_TIMEOUT)
         except TimeoutError:
@@ -356,9 +374,8 @@ class _Stream:
         )
 
     def _where(self) -> str:
-        account = self.account
-        host = account.host or account.domain
-        return f"{host}:{account.port}" if account.port else host
+        port = self.account.port
+        return f"{self._host}:{port}" if port else self._host
 
     def _unreachable(self, failures: t.Sequence[t.Any]) -> errors.ArchipelError:
         for failure in failures:

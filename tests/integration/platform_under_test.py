@@ -57,7 +57,7 @@ class Platform:
 
     def account(self, name: str = "admin", password: str = PASSWORD) -> Account:
         server = self.server
-        return Account(f"{name}@{server.domain}", password, server.host, server.port, str(server.ca_file))
+        return Account(f"{name}@{server.domain}", password, (server.host,), server.port, str(server.ca_file))
 
     def start_agent(self) -> None:
         """Return when the hypervisor's contact answers."""

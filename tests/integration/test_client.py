@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import os
 import signal
@@ -15,7 +16,7 @@ import typing as t
 
 import pytest
 from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel import errors
-from ansible_collections.archipel.orchestrator.plugins.plugin_utils import hypervisor
+from ansible_collections.archipel.orchestrator.plugins.plugin_utils import hypervisor, xmpp
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
 
 
@@ -59,9 +60,43 @@ def test_a_lost_stream_is_opened_again_by_the_next_request(client: Client, platf
     platform.wait_until(platform.answers, "the agent did not come back after the server")
 
 
+def test_of_several_servers_the_first_that_answers_is_taken(platform: t.Any) -> None:
+    """One where nobody listens is passed over; where all are missing, each is named."""
+    account = dataclasses.replace(platform.account(), hosts=("127.0.0.2", platform.server.host))
+    with contextlib.closing(Client(account)) as client:
+        assert client.ping([account.domain]) == [None]
+    nowhere = dataclasses.replace(account, hosts=("127.0.0.2", "127.0.0.3"))
+    with pytest.raises(errors.Unavailable, match=r"127\.0\.0\.2:.* cannot be reached.*127\.0\.0\.3:"):
+        Client(nowhere).ping([account.domain])
+
+
+def test_a_server_that_says_nothing_is_passed_over(
+    platform: t.Any, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long before a login that takes its time would be given up."""
+    monkeypatch.setattr(xmpp, "_CONNECT_TIMEOUT", 3600)
+    account = dataclasses.replace(platform.account(), hosts=(silent, platform.server.host))
+    with contextlib.closing(Client(account)) as client:
+        assert client.ping([account.domain]) == [None]
+
+
+@pytest.fixture
+def silent(platform: t.Any) -> t.Iterator[str]:
+    """An address where connections are neither accepted nor refused: the queue for them is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.2", platform.server.port))
+        listener.listen(0)
+        for _number in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "127.0.0.2"
+
+
 def test_a_server_without_tls_never_sees_the_password(platform: t.Any) -> None:
     """Whoever strips STARTTLS and asks for the password in clear gets nothing."""
-    account = dataclasses.replace(platform.account(), host="127.0.0.1", password="very secret")
+    account = dataclasses.replace(platform.account(), hosts=("127.0.0.1",), password="very secret")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         account = dataclasses.replace(account, port=listener.getsockname()[1])
         heard: list[bytes] = []
