@@ -104,7 +104,7 @@ class Client(slixmpp.ClientXMPP):
         answer = await self.plugin["xep_0050"].get_commands(slixmpp.JID(jid))
         return {item[1] for item in answer["disco_items"]["items"]}
 
-    async def create_node(self, node: str, publishers: t.Iterable[str]) -> None:
+    async def create_node(self, node: str, affiliations: t.Mapping[str, str]) -> None:
         service = f"pubsub.{self.boundjid.host}"
         form = self.plugin["xep_0004"].make_form("submit")
         form.add_field("FORM_TYPE", ftype="hidden", value="http://jabber.org/protocol/pubsub#node_config")
@@ -112,8 +112,13 @@ class Client(slixmpp.ClientXMPP):
         for name, value in {**settings, "max_items": "10000"}.items():
             form.add_field(f"pubsub#{name}", ftype="text-single", value=value)
         await self.plugin["xep_0060"].create_node(service, node, config=form)
-        await self.plugin["xep_0060"].modify_affiliations(service, node, [(who, "publisher") for who in publishers])
+        await self.plugin["xep_0060"].modify_affiliations(service, node, list(affiliations.items()))
         await self.plugin["xep_0060"].subscribe(service, node)
+
+    async def publish(self, node: str, item: str, payload: t.Any) -> None:
+        container = ET.Element(JSON)
+        container.text = payload if isinstance(payload, str) else json.dumps(payload)
+        await self.plugin["xep_0060"].publish(f"pubsub.{self.boundjid.host}", node, id=item, payload=container)
 
     async def empty(self, node: str) -> None:
         """Earlier tests' agents have left items, which only they or the node's owner can change."""

@@ -32,7 +32,12 @@ DOMAIN: t.Final = "xmpp.test"
 ADMINISTRATOR: t.Final = f"admin@{DOMAIN}"
 PUBSUB: t.Final = f"pubsub.{DOMAIN}"
 PASSWORD: t.Final = "not a secret, only of this test"
-NODES: t.Final = ("/archipel/machines", "/archipel/events")
+NODES: t.Final = {
+    "/archipel/machines": "publisher",
+    "/archipel/events": "publisher",
+    "/archipel/roles": "member",
+    "/archipel/permissions": "member",
+}
 STARTED = re.compile(r"Start accepting TCP connections at \S+:(\d+) ")
 
 CONFIGURATION = """
@@ -202,8 +207,9 @@ class Ejabberd:
 
         async def make() -> None:
             async with client.connected(self, "admin") as administrator:
-                for node in NODES:
-                    await administrator.create_node(node, [f"{name}@{DOMAIN}" for name in self.hypervisors])
+                for node, affiliation in NODES.items():
+                    hypervisors = [f"{name}@{DOMAIN}" for name in self.hypervisors]
+                    await administrator.create_node(node, dict.fromkeys(hypervisors, affiliation))
 
         asyncio.run(make())
 

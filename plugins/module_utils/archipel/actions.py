@@ -36,6 +36,22 @@ _NONE = type(None)
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
 Says = t.Union[str, t.Callable[[t.Mapping[str, t.Any]], str]]
 MACHINE: t.Final = "machine"
+# The permissions that actions ask for, and what they are about.
+PEER: t.Final = "peer"
+ASKER: t.Final = "asker"
+PERMISSIONS: t.Final = {
+    "view": "look at it",
+    "lifecycle": "start and stop machines",
+    "console": "see and use a machine's screen and keyboard",
+    "snapshot": "take snapshots, and go back to them",
+    "define": "make, change and remove machines",
+    "migrate": "move machines to other hypervisors",
+    "storage": "pools and volumes",
+    "network": "networks and filters",
+    "secret": "secrets that libvirt keeps",
+    PEER: "what hypervisors ask each other; they alone, and nothing else",
+    ASKER: "what is about the asker; everyone who has any right there",
+}
 HIDDEN: t.Final = "(hidden)"
 _NAMES = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
 
@@ -231,12 +247,24 @@ class OfMachine:
         return tuple(a for a in declared if a.name not in said and (self.takes is None or a.name in self.takes))
 
 
+Reach = t.Callable[[t.Mapping[str, t.Any]], bool]
+
+
+def _no_further(arguments: t.Mapping[str, t.Any]) -> bool:
+    return False
+
+
+def always(arguments: t.Mapping[str, t.Any]) -> bool:
+    """A reach: whatever the arguments are."""
+    return True
+
+
 @dataclasses.dataclass(frozen=True)
 class Action:
     """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``.
 
     ``concerns`` is the kind of thing that it is about: ``machine``, ``network``, ``pool`` … ``asks`` is what a person
-    is told in a chat before it is done, where it cannot be undone.
+    is told in a chat before it is done, where it cannot be undone. For ``lists`` and ``reaches`` see ``action``.
     """
 
     name: str
@@ -253,6 +281,8 @@ class Action:
     concerns: str = MACHINE
     of_machine: tuple[OfMachine, ...] = ()
     asks: str | None = None
+    lists: str = ""
+    reaches: Reach = _no_further
 
     def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
         """Keyword arguments for ``function``, from data that came from outside."""
@@ -284,6 +314,8 @@ def action(
     name: str | None = None,
     concerns: str = MACHINE,
     of_machine: OfMachine | tuple[OfMachine, ...] = (),
+    lists: str = "",
+    reaches: Reach = _no_further,
 ) -> t.Callable[[t.Callable[..., t.Any]], t.Callable[..., t.Any]]:
     """Declare a method as an action.
 
@@ -297,6 +329,10 @@ def action(
     :param concerns: the kind of thing that it is about; two that change the same do not run at once. Which one it is
         says the argument of that name or, failing that, ``name``; of machines ``uuid`` too.
     :param of_machine: how machines' own contacts have it, of an action of hypervisors; several are several verbs.
+    :param lists: of one that changes nothing, the list in its result that tells of machines, each with its ``uuid``.
+        Who may see some machines only is told those.
+    :param reaches: whether with these arguments it does more than to the machines that they name, so that a right to
+        those machines is not enough.
     """
     verbs = of_machine if isinstance(of_machine, tuple) else (of_machine,)
 
@@ -305,6 +341,7 @@ def action(
         declared = Action(
             name or function.__name__, "", text, permission, bool(changes), bool(long), as_phrases(phrases), arguments,
             says, function, progress, concerns, verbs, asks,
+            lists, reaches,
         )  # fmt: skip
         for verb in verbs:
             _check_verb(verb, arguments, function.__qualname__)

@@ -70,6 +70,8 @@ class Attachments(Host):
         changes=True,
         long=True,
         says="{msg}",
+        # One that is there may grow and go; another may be anything of the host.
+        reaches=lambda given: given.get("state") != "absent" and bool(given["disk"].values.keys() - {"target", "size"}),
         of_machine=OfMachine("disk"),
     )
     def vm_disk(
@@ -132,6 +134,7 @@ class Attachments(Host):
         permission="define",
         changes=True,
         says="{msg}",
+        reaches=lambda given: any(given.get(key) for key in ("path", "pool", "vol")),
         of_machine=(
             OfMachine("media", phrases=("insert {path}", "insert {path} into {target}")),
             OfMachine(
@@ -179,6 +182,7 @@ class Attachments(Host):
         permission="define",
         changes=True,
         says="{msg}",
+        reaches=lambda given: given.get("state") != "absent",
         of_machine=OfMachine("nic"),
     )
     def vm_nic(

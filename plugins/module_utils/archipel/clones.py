@@ -20,7 +20,7 @@ import typing as t
 import uuid as uuids
 
 from . import belongings, cloud_init, definition, disks, images, storage, xmltree
-from .actions import NO_PROGRESS, OfMachine, Progress, action
+from .actions import NO_PROGRESS, OfMachine, Progress, action, always
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsupported, WaitTimeout
@@ -41,6 +41,7 @@ class Clones(Host):
         changes=True,
         long=True,
         says="{msg}",
+        reaches=always,  # there is one machine more
         phrases=("clone {name} as {clone}",),
         of_machine=OfMachine(
             "clone",

@@ -127,6 +127,13 @@ LISTS: t.Final = {
 }
 PARTS: t.Final[dict[str, Part]] = {**GROUPS, **LISTS}
 OPTIONS: t.Final = {**DOMAIN.options(), **{key: part.option for key, part in PARTS.items()}}
+# A new key is not among them until somebody has thought about it.
+_OF_THE_MACHINE: t.Final = frozenset(
+    (
+        *("memory", "max_memory", "vcpus", "max_vcpus", "cpu", "features", "clock", "pm", "osinfo", "video", "sound"),
+        *("watchdog", "memballoon", "guest_agent", "metadata"),
+    )
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +165,11 @@ class Definition:
 
     def __bool__(self) -> bool:
         return bool(self.values)
+
+    @property
+    def reaches(self) -> bool:
+        """Whether it names what is not the machine's alone: files, volumes, devices, networks or ports of the host."""
+        return bool(self.values.keys() - _OF_THE_MACHINE)
 
 
 _VERSION: t.Final = re.compile(r"-(rhel)?\d[\w.]*$")  # pc-q35-7.2, pc-q35-rhel9.2.0

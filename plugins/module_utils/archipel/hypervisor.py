@@ -36,6 +36,7 @@ class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Netwo
     @action(
         permission="view",
         changes=False,
+        concerns="hypervisor",
         phrases=(
             *("how are you", "state", "status", "info", "what are you", "who are you", "describe yourself"),
             Phrase("health", {"health": True}),

@@ -70,6 +70,7 @@ class Machines(Host):
         changes=False,
         phrases=("list", "machines", "who is there"),
         says=lambda r: "\n".join(f"{vm['name']}: {vm['state']}" for vm in r["vms"]) or "I have no such machine.",
+        lists="vms",
     )
     def vm_info(
         self,
@@ -138,7 +139,12 @@ class Machines(Host):
             found.append((machine, condition))
         return sorted(found, key=lambda pair: pair[0].uuid)
 
-    @action(permission="define", changes=True, says="{msg}")
+    @action(
+        permission="define",
+        changes=True,
+        says="{msg}",
+        reaches=lambda given: bool(given.get("xml")) or given.get("definition", NOTHING).reaches,
+    )
     def vm(
         self,
         *,
@@ -299,6 +305,8 @@ class Machines(Host):
         changes=True,
         long=True,
         says="{msg}",
+        # Whatever libvirt it may name.
+        reaches=lambda given: bool(given.get("destination_uri")),
         of_machine=OfMachine(
             "migrate",
             phrases=(

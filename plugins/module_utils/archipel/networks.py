@@ -55,6 +55,7 @@ class Networks(Host):
     @action(
         permission="view",
         changes=False,
+        concerns="network",
         phrases=("networks", "list networks", "network {name}"),
         says=lambda r: "\n".join(_in_words(network) for network in r["networks"]) or "I have no such network.",
     )

@@ -286,6 +286,7 @@ class NwFilters(Host):
     @action(
         permission="view",
         changes=False,
+        concerns="nwfilter",
         phrases=("filters", "network filters"),
         says=lambda r: "\n".join(each["name"] for each in r["nwfilters"]) or "I have no such filter.",
     )

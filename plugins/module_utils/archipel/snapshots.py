@@ -219,6 +219,7 @@ class Snapshots(Host):
     @action(
         permission="view",
         changes=False,
+        lists="snapshots",
         phrases=("snapshots of {name}",),
         says=lambda r: (
             "\n".join(f"{s['vm']}: {s['name']}, {s['state']}, {s['time']}" for s in r["snapshots"])

@@ -37,6 +37,7 @@ class Contact:
     ) -> None:
         self.entity = entity
         self.session = session
+        self._dispatcher = dispatcher
         self._authority = authority
         self._present = present
         self._told: Presence | None = None
@@ -71,7 +72,7 @@ class Contact:
     def _subscribe(self, presence: t.Any) -> None:
         """Whoever has rights here may see how we are; others are refused."""
         who: slixmpp.JID = presence["from"]
-        allowed = self._authority.knows(who)
+        allowed = who.bare in self._authority.peers or bool(self._dispatcher.visible(self.entity, who))
         if not allowed:
             log.warning("%s may not subscribe to the presence of %s", who.bare, self.entity.name)
         self.session.client.send_presence(pto=who.bare, ptype="subscribed" if allowed else "unsubscribed")

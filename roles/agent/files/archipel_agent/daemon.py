@@ -13,6 +13,7 @@ import signal
 import time
 import typing as t
 
+from archipel.rights import Place
 from slixmpp.exceptions import IqError, IqTimeout
 
 from . import config as configuration
@@ -23,6 +24,7 @@ from .contact import Contact
 from .dispatch import Dispatcher
 from .features.contacts import Contacts
 from .features.events import Events
+from .features.grants import Grants
 from .features.health import Health
 from .features.index import Index
 from .features.jobs import Jobs
@@ -63,10 +65,12 @@ class Agent:
         self.authority = Authority(config.administrators, config.peers)
         self.pubsub = PubSub(xmpp.domain, self.session)
         self.events = Events(config.name, self.pubsub)
+        self.grants = Grants(self.authority, self.session, self.pubsub, self.database, self.events)
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
         self.health = Health(self.database, config.state_dir / "agent.db")
         self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health)
+        self.link.here = Place(config.name, config.site)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, config.site, self.pubsub, self.database)
@@ -97,6 +101,7 @@ class Agent:
             self.session.run(),
             self.pubsub.serve(self.events),
             self.pubsub.serve(self.index),
+            self.pubsub.serve(self.grants),
             self.health.run(self.link),
             systemd.keep_watchdog_quiet(),
         )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the agent keeps over a restart: accounts' passwords, jobs, and what it has published. One SQLite file, 0600."""
+"""What the agent keeps over a restart: passwords, jobs, grants, what it has published. One SQLite file, 0600."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ MIGRATIONS: t.Final = (
         host TEXT NOT NULL,
         vms BLOB NOT NULL,
         PRIMARY KEY (every, time)
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE rights (
+        node TEXT NOT NULL,
+        item TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        PRIMARY KEY (node, item)
     ) STRICT;
     """,
 )

@@ -13,17 +13,18 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import functools
 import time
 import typing as t
 import weakref
 
 import slixmpp
-from archipel.actions import NO_PROGRESS, Action, find
-from archipel.errors import ArchipelError, Conflict, Unavailable, UnknownAction
+from archipel.actions import ASKER, MACHINE, NO_PROGRESS, Action, always, find
+from archipel.errors import ArchipelError, Conflict, Forbidden, Unavailable
 
 from .authority import Authority
 from .entity import Entity, Result
-from .features.events import Events
+from .features.events import Deed, Events
 from .features.jobs import Job, Jobs
 from .libvirt_link import LANES
 
@@ -45,6 +46,18 @@ class Request:
     text: bool = False
 
 
+Filter = t.Callable[[Result], Result]
+
+
+def _all_of_it(result: Result) -> Result:
+    return result
+
+
+def _of_machines(action: Action) -> bool:
+    """Whether a right to a machine can be enough."""
+    return action.concerns == MACHINE and action.reaches is not always
+
+
 class Dispatcher:
     def __init__(self, authority: Authority, jobs: Jobs, events: Events) -> None:
         self._authority = authority
@@ -57,26 +70,53 @@ class Dispatcher:
         self._refused: dict[tuple[str, str, str], float] = {}
 
     def visible(self, entity: Entity, who: slixmpp.JID) -> dict[str, Action]:
-        """The actions of an entity that this JID may call."""
-        return {name: action for name, action in entity.actions.items() if self._authority.may(who, action)}
+        """The actions of an entity that this JID may call, be it for one of its machines only."""
+        return self._visible(entity, who, entity.actions)
+
+    def _visible(self, entity: Entity, who: slixmpp.JID, actions: t.Mapping[str, Action]) -> dict[str, Action]:
+        may, here = self._authority.may, entity.here
+        places = [entity.place(machine) for machine in self._authority.touched(who, entity.within())]
+        return {
+            name: action
+            for name, action in actions.items()
+            if may(who, action, here) or (_of_machines(action) and any(may(who, action, place) for place in places))
+        }
 
     def find(self, entity: Entity, who: slixmpp.JID, untrusted_name: str, door: str) -> Action:
         """The action of that name; UnknownAction if there is none, or none for this JID."""
-        try:
-            return find(self.visible(entity, who), untrusted_name)
-        except UnknownAction:
-            if untrusted_name in entity.actions:
-                self._refuse(entity, who, untrusted_name, door)
-            raise
+        if untrusted_name in entity.actions:
+            if found := self._visible(entity, who, {untrusted_name: entity.actions[untrusted_name]}):
+                return found[untrusted_name]
+            self._refuse(Deed(untrusted_name, entity.key, (), who.bare, door))
+        return find(self.visible(entity, who), untrusted_name)
+
+    def _permit(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Filter:
+        """Forbidden, when they may call the action, but not for what they ask. What they may be told of the result."""
+        entity, may = request.entity, functools.partial(self._authority.may, request.who, action)
+        if action.permission == ASKER or may(entity.here):
+            return _all_of_it
+        if action.lists:
+            theirs = {machine.uuid for machine in entity.within() if may(entity.place(machine))}
+            return lambda result: {**result, action.lists: [i for i in result[action.lists] if i["uuid"] in theirs]}
+        meant = () if action.reaches(arguments) else entity.meant(action, arguments)
+        if meant and all(may(entity.place(machine)) for machine in meant):
+            return _all_of_it
+        deed = Deed(action.name, entity.key, entity.subjects(action, arguments), request.who.bare, request.door)
+        self._refuse(deed)
+        raise Forbidden(
+            f"You may run {action.name} here for some machines only: name them, and ask for nothing that reaches beyond"
+            " them, as new machines, devices, files and networks of the hypervisor do."
+        )
 
     async def __call__(self, request: Request) -> tuple[Action, Result]:
         """The action that was meant, and its result; or an ArchipelError."""
         action = self.find(request.entity, request.who, request.untrusted_action, request.door)
         arguments = action.bind(request.untrusted_arguments, text=request.text)
+        told = self._permit(request, action, arguments)
         with self._counted(request.who.bare):
             if action.long:
                 return action, self._begin(request, action, arguments)
-            return action, await self._run(request, action, arguments)
+            return action, told(await self._run(request, action, arguments))
 
     async def end_of(self, id: str) -> Job:
         """The job that a long action has begun, when it has ended."""
@@ -97,7 +137,8 @@ class Dispatcher:
             outcome = error.code
             raise
         finally:
-            self._events.outcome(action.name, request.entity.key, request.who.bare, request.door, outcome)
+            deed = Deed(action.name, request.entity.key, subjects, request.who.bare, request.door)
+            self._events.outcome(deed, outcome)
         return result
 
     def _begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
@@ -111,13 +152,13 @@ class Dispatcher:
         job = self._jobs.begin(request.entity, action, arguments, subjects, request.who.bare, request.door, work)
         return {"changed": False, "job": job.id, "msg": f"{action.name} has begun as job {job.id}."}
 
-    def _refuse(self, entity: Entity, who: slixmpp.JID, action: str, door: str) -> None:
-        key, now = (who.bare, entity.key, action), time.monotonic()
+    def _refuse(self, deed: Deed) -> None:
+        key, now = (deed.who, deed.entity, deed.action), time.monotonic()
         if now - self._refused.get(key, -REFUSALS_APART) < REFUSALS_APART:
             return
         self._refused = {k: when for k, when in self._refused.items() if now - when < REFUSALS_APART}
         self._refused[key] = now
-        self._events.refused(action, entity.key, who.bare, door)
+        self._events.refused(deed)
 
     def _refuse_busy(self, subjects: t.Iterable[str]) -> None:
         for subject in subjects:

@@ -9,6 +9,9 @@ import dataclasses
 import typing as t
 
 from archipel.actions import Action, Progress
+from archipel.rights import Place
+
+from .libvirt_link import MachineState
 
 Result = dict[str, t.Any]
 
@@ -43,6 +46,19 @@ class Entity(t.Protocol):
 
     def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         """Keys of what an action with these arguments changes; two that change the same do not run at once."""
+
+    @property
+    def here(self) -> Place:
+        """The hypervisor as a whole."""
+
+    def place(self, machine: MachineState) -> Place:
+        """One of its machines."""
+
+    def within(self) -> t.Collection[MachineState]:
+        """The machines that its actions may be about."""
+
+    def meant(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[MachineState, ...]:
+        """The machines that an action with these arguments is about; none, when it is about anything else too."""
 
 
 def lane_of(action: Action) -> str:

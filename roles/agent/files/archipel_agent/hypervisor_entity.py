@@ -9,10 +9,12 @@ import typing as t
 
 from archipel.actions import MACHINE, Action, Progress, actions_of
 from archipel.hypervisor import ACTIONS
+from archipel.machine import canonical_uuid
 from archipel.machines import fits
+from archipel.rights import Place
 
 from .entity import Presence, Result, lane_of, with_progress
-from .libvirt_link import Link
+from .libvirt_link import Link, MachineState
 
 
 class HypervisorEntity:
@@ -48,11 +50,32 @@ class HypervisorEntity:
         their kind and name."""
         if action.concerns != MACHINE:
             return (f"{action.concerns}:{arguments.get(action.concerns) or arguments.get('name')}",)
-        uuid, asked = arguments.get("uuid"), {*(arguments.get("names") or ()), arguments.get("name")} - {None}
-        known = {state.name: state.uuid for state in self._link.machines.values()}
-        patterns = [name for name in asked - known.keys() if "*" in name or "?" in name or "[" in name]
-        fitting = {known[name] for name in known if any(fits(name, pattern) for pattern in patterns)}
-        named = (
-            {known.get(name, name) for name in asked - set(patterns)} | fitting | ({uuid.lower()} if uuid else set())
-        )
-        return tuple(sorted(named))
+        machines, others = self._named(arguments)
+        return tuple(sorted({*(machine.uuid for machine in machines), *others}))
+
+    @property
+    def here(self) -> Place:
+        return self._link.here
+
+    def place(self, machine: MachineState) -> Place:
+        return self._link.place(machine)
+
+    def within(self) -> t.Collection[MachineState]:
+        return self._link.machines.values()
+
+    def meant(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[MachineState, ...]:
+        machines, others = self._named(arguments) if action.concerns == MACHINE else ([], set())
+        return () if others else tuple(machines)
+
+    def _named(self, arguments: t.Mapping[str, t.Any]) -> tuple[list[MachineState], set[str]]:
+        """The machines here that are named, by pattern too, and what is named and is not here."""
+        uuids = {canonical_uuid(arguments["uuid"])} if arguments.get("uuid") else set()
+        names = {*(arguments.get("names") or ()), arguments.get("name")} - {None}
+        known = {state.name: state for state in self._link.machines.values()}
+        patterns = [name for name in names - known.keys() if "*" in name or "?" in name or "[" in name]
+        found = [
+            state
+            for name, state in known.items()
+            if name in names or state.uuid in uuids or any(fits(name, pattern) for pattern in patterns)
+        ]
+        return found, (names - known.keys() - set(patterns)) | (uuids - self._link.machines.keys())

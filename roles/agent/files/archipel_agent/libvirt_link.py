@@ -27,6 +27,7 @@ from archipel.health import Record
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import reason_name, state_name
 from archipel.migration import Peers
+from archipel.rights import Place
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,8 @@ class Link:
         self.exchange = exchange
         self.record = record
         self.machines: dict[str, MachineState] = {}
+        # What grants can mean by it: it has a site and tags too, where somebody gives it some.
+        self.here = Place(name)
         self.up = asyncio.Event()
         self.why_not = f"libvirt at {uri} has not been reached yet."
         self.changed: list[t.Callable[[MachineState | None, MachineState | None], None]] = []
@@ -113,6 +116,10 @@ class Link:
     @property
     def reachable(self) -> bool:
         return self.up.is_set()
+
+    def place(self, machine: MachineState) -> Place:
+        """What grants can mean by a machine."""
+        return dataclasses.replace(self.here, machine=machine.uuid, tags=self.here.tags | machine.tags)
 
     async def perform(self, lane: str, work: t.Callable[[Hypervisor], T]) -> T:
         """Run ``work`` with the lane's hypervisor in one of its threads."""

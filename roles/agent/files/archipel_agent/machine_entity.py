@@ -9,6 +9,7 @@ import typing as t
 
 from archipel.actions import Action, Progress
 from archipel.hypervisor import MACHINE_ACTIONS
+from archipel.rights import Place
 
 from .entity import Presence, Result, lane_of, with_progress
 from .libvirt_link import Link, MachineState
@@ -62,3 +63,16 @@ class MachineEntity:
 
     def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         return (self.key,)
+
+    @property
+    def here(self) -> Place:
+        return self._link.here
+
+    def place(self, machine: MachineState) -> Place:
+        return self._link.place(machine)
+
+    def within(self) -> tuple[MachineState]:
+        return (self.state,)
+
+    def meant(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[MachineState, ...]:
+        return self.within()

@@ -19,6 +19,7 @@ from .wire import JSON, json_element
 log = logging.getLogger(__name__)
 
 PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
+RSM: t.Final = "http://jabber.org/protocol/rsm"
 # Events come in bursts, machine by machine; what gathers in this time goes out together.
 GATHER = 0.05
 PAUSE_AFTER_REFUSAL = 30.0
@@ -55,9 +56,9 @@ class PubSub:
                 said = ""
             except (IqError, IqTimeout) as error:
                 woken.set()
-                why = f"{self.service} does not take what is published: {error.format()}"
+                why = f"{self.service} refuses what is asked of its nodes: {error.format()}"
                 if why != said and self._session.online.is_set():
-                    log.warning("%s. The role ejabberd makes the nodes and lets hypervisors publish.", why)
+                    log.warning("%s. The playbook site makes them, and lets hypervisors read and publish.", why)
                     said = why
                 await asyncio.sleep(PAUSE_AFTER_REFUSAL if isinstance(error, IqError) else 1)
 
@@ -70,6 +71,25 @@ class PubSub:
         element = ET.Element(f"{{{PUBSUB}}}retract", {"node": node, "notify": "true"})
         ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item})
         await self._send("set", element)
+
+    async def subscribe(self, node: str) -> None:
+        """Have what happens to a node sent to the hypervisor's account; it stays so."""
+        element = ET.Element(f"{{{PUBSUB}}}subscribe", {"node": node, "jid": self._session.jid.bare})
+        await self._send("set", element)
+
+    async def every_item(self, node: str) -> t.AsyncIterator[ET.Element]:
+        """The ``<item>`` elements of a node, read by pages where the server makes some (XEP-0059)."""
+        after, last = None, ""
+        while after != last:
+            after = last
+            page = ET.Element(f"{{{RSM}}}set")
+            if after:
+                ET.SubElement(page, f"{{{RSM}}}after").text = after
+            element = ET.Element(f"{{{PUBSUB}}}items", {"node": node})
+            answer = await self._send("get", element, *([page] if after else []))
+            for item in answer.xml.iter(f"{{{PUBSUB}}}item"):
+                yield item
+            last = answer.xml.findtext(f".//{{{RSM}}}last") or after
 
     async def items(self, node: str, ids: t.Iterable[str]) -> dict[str, t.Any]:
         """The payloads of those items that exist; one that cannot be read is an empty object."""
@@ -87,10 +107,10 @@ class PubSub:
             found[item.get("id")] = payload if isinstance(payload, dict) else {}
         return found
 
-    async def _send(self, kind: t.Literal["get", "set"], element: ET.Element) -> t.Any:
+    async def _send(self, kind: t.Literal["get", "set"], *elements: ET.Element) -> t.Any:
         client = self._session.client
         iq = client.make_iq(itype=kind, ito=self.service)
         request = ET.Element(f"{{{PUBSUB}}}pubsub")
-        request.append(element)
+        request.extend(elements)
         iq.append(request)
         return await iq.send(timeout=TIMEOUT)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
+import json
 import logging
 import time
 import typing as t
@@ -15,14 +17,32 @@ from ..libvirt_link import Link, MachineState
 from ..pubsub import PubSub
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger("archipel_agent.audit")
 
 NODE: t.Final = "/archipel/events"
 # While the server is away, so many are kept; then the oldest go.
 MAX_WAITING = 10_000
+# A pattern may mean thousands.
+MOST_SUBJECTS = 100
 
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclasses.dataclass(frozen=True)
+class Deed:
+    """Who did, or would have done, what to what, and by which door. ``entity`` is the contact that was asked,
+    ``subjects`` are keys as in Entity. Arguments are none of it: there may be secrets in them."""
+
+    action: str
+    entity: str
+    subjects: tuple[str, ...]
+    who: str
+    door: str
+
+    def as_data(self) -> dict[str, t.Any]:
+        return {**dataclasses.asdict(self), "subjects": self.subjects[:MOST_SUBJECTS]}
 
 
 class Events:
@@ -35,15 +55,22 @@ class Events:
         self._number = 0
         self._lost = 0
 
-    def outcome(self, action: str, entity: str, who: str, door: str, outcome: str) -> None:
+    def outcome(self, deed: Deed, outcome: str) -> None:
         """A changing action has ended: ``changed``, ``unchanged``, which is no event, or an error's code."""
-        log.info("%s on %s by %s (%s): %s", action, entity, who, door, outcome)
-        if outcome != "unchanged":
-            self.publish("changed", action=action, entity=entity, who=who, door=door, outcome=outcome)
+        self._audit("changed", {**deed.as_data(), "outcome": outcome}, event=outcome != "unchanged")
 
-    def refused(self, action: str, entity: str, who: str, door: str) -> None:
-        log.warning("%s on %s is refused to %s (%s)", action, entity, who, door)
-        self.publish("refused", action=action, entity=entity, who=who, door=door)
+    def refused(self, deed: Deed) -> None:
+        self._audit("refused", deed.as_data())
+
+    def rights(self, node: str, item: str, old: t.Any, new: t.Any) -> None:
+        """A role or a grant is another one here from now on; None is none."""
+        self._audit("rights", {"node": node, "item": item, "old": old, "new": new})
+
+    def _audit(self, kind: str, fields: dict[str, t.Any], *, event: bool = True) -> None:
+        # In JSON no name of anything can end the line and begin another.
+        audit.info("%s", json.dumps({"type": kind, **fields}))
+        if event:
+            self.publish(kind, **fields)
 
     def publish(self, kind: str, **further: t.Any) -> None:
         self._number = (self._number + 1) % 1_000_000

@@ -14,11 +14,11 @@ import secrets
 import sqlite3
 import typing as t
 
-from archipel.actions import Action, Progress, action, shown
+from archipel.actions import ASKER, Action, Progress, action, shown
 from archipel.errors import ArchipelError, NotFound, OperationFailed
 
 from ..entity import Entity, Result
-from .events import Events, now
+from .events import Deed, Events, now
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ class Jobs:
         self._ends: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @action(permission="view", changes=False, phrases=("job {id}",), says=_sentence)
+    # Its id is known to who began it, and to whom it stands in the way.
+    @action(permission=ASKER, changes=False, phrases=("job {id}",), says=_sentence)
     async def job(
         self,
         *,
@@ -188,7 +189,7 @@ class Jobs:
         del self._running[job.id]
         self._tell(job)
         self._ends.pop(job.id).set()
-        self._events.outcome(job.action, job.entity, job.author, job.door, outcome)
+        self._events.outcome(Deed(job.action, job.entity, job.subjects, job.author, job.door), outcome)
 
     def _progress(self, job: Job, text: str, fraction: float | None) -> None:
         if job.state != "running":

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Grants: what the nodes say is what people may, at once, at every agent, and as long as it stands there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import typing as t
+
+import pytest
+from archipel_agent.daemon import Agent
+from client import Client
+from slixmpp.exceptions import IqError
+from world import TEST_UUID, World, contact_of
+
+HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
+ROLES, PERMISSIONS = "/archipel/roles", "/archipel/permissions"
+STRANGER = "stranger@xmpp.test"
+EVERYWHERE: t.Final = {"platform": True}
+
+
+@pytest.fixture
+def world(world: World) -> t.Iterator[World]:
+    """One whose nodes grant nothing, before and afterwards."""
+    asyncio.run(withdraw_all(world))
+    yield world
+    asyncio.run(withdraw_all(world))
+
+
+async def withdraw_all(world: World) -> None:
+    async with world.person() as admin:
+        for node in (ROLES, PERMISSIONS):
+            await admin.empty(node)
+
+
+async def told(admin: Client, item: str, *, new: bool = True, hypervisors: t.Collection[str] = ("hv1",)) -> None:
+    """Return when the agents have said that they took over what stands under that name."""
+
+    def said() -> bool:
+        events = [e for e in admin.events("rights") if e["item"] == item and (e["new"] is not None) == new]
+        return {event["hypervisor"] for event in events} >= set(hypervisors)
+
+    await admin.until(said)
+
+
+async def grant(admin: Client, name: str, **what: t.Any) -> None:
+    await admin.publish(PERMISSIONS, name, {"jid": STRANGER, "scope": EVERYWHERE, **what})
+    await told(admin, name)
+
+
+async def withdraw(admin: Client, name: str) -> None:
+    admin.published.clear()
+    await admin.plugin["xep_0060"].retract("pubsub.xmpp.test", PERMISSIONS, name, notify=True)
+    await told(admin, name, new=False)
+
+
+async def may(person: Client, jid: str, action: str, **arguments: t.Any) -> bool:
+    """Whether they may; what they may can still fail."""
+    try:
+        await person.call(jid, action, arguments)
+    except IqError as failure:
+        return failure.condition not in ("item-not-found", "forbidden")
+    return True
+
+
+async def test_a_grant_shows_and_runs_what_it_gives_and_nothing_else(world: World) -> None:
+    """A viewer of the platform sees and runs what looks, at the hypervisor and at its machines; nothing else."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        contact = await contact_of(agent)
+        await grant(admin, "see", role="viewer")
+        assert {"vm_info", "hypervisor_info", "network_info", "job"} <= await person.commands(HV1)
+        assert {"vm", "vm_migrate", "network", "handover"}.isdisjoint(await person.commands(HV1))
+        assert await may(person, contact, "state")
+        assert "I am test" in await person.says(contact, "how are you")
+        assert not await may(person, contact, "destroy")
+        assert not await may(person, HV1, "vm", name="test", state="destroyed")
+        assert agent.link.machines[TEST_UUID].state == "running"
+
+
+async def test_a_grant_and_its_withdrawal_take_effect_within_a_second(world: World) -> None:
+    """On every agent, for listing and for running, without anybody reconnecting."""
+    async with world.agent(), world.agent("hv2"), world.person() as admin, world.person("stranger") as person:
+
+        async def until(listed: bool) -> float:
+            began = time.monotonic()
+            for hypervisor in (HV1, HV2):
+                while ("vm_info" in await person.commands(hypervisor)) != listed:
+                    assert time.monotonic() - began < 20
+                assert await may(person, hypervisor, "vm_info") is listed
+            return time.monotonic() - began
+
+        granted, withdrawn = [], []
+        for _time in range(3):
+            await admin.publish(PERMISSIONS, "see", {"jid": STRANGER, "role": "viewer", "scope": EVERYWHERE})
+            granted.append(await until(True))
+            await admin.plugin["xep_0060"].retract("pubsub.xmpp.test", PERMISSIONS, "see", notify=True)
+            withdrawn.append(await until(False))
+        # The best of them, since a busy machine proves nothing.
+        assert max(min(granted), min(withdrawn)) < 1
+
+
+async def test_a_grant_on_a_hypervisor_ends_there(world: World) -> None:
+    """An operator of one hypervisor is a stranger at the other."""
+    async with world.agent(), world.agent("hv2"), world.person() as admin, world.person("stranger") as person:
+        await admin.publish(PERMISSIONS, "op", {"jid": STRANGER, "role": "operator", "scope": {"hypervisor": "hv1"}})
+        await told(admin, "op", hypervisors=("hv1", "hv2"))
+        assert "vm_info" in await person.commands(HV1)
+        assert await person.commands(HV2) == set()
+        assert not await may(person, HV2, "vm_info")
+
+
+async def test_a_role_of_ones_own_is_what_its_item_says(world: World) -> None:
+    """A grant of a role that nobody knows gives nothing; when the role comes, changes or goes, so do the rights."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        contact = await contact_of(agent)
+        await grant(admin, "nights", role="night-shift")
+        assert await person.commands(contact) == set()
+        await admin.publish(ROLES, "night-shift", {"permissions": ["lifecycle", "info"]})
+        await told(admin, "night-shift")
+        assert {"info", "start", "destroy"} <= await person.commands(contact)
+        assert "state" not in await person.commands(contact)
+        await admin.publish(ROLES, "owner", {"permissions": ["view"]})
+        admin.published.clear()
+        await admin.plugin["xep_0060"].retract("pubsub.xmpp.test", ROLES, "night-shift", notify=True)
+        await told(admin, "night-shift", new=False)
+        assert await person.commands(contact) == set()
+        assert "define" in agent.authority.roles["owner"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "{",
+        "[]",
+        "null",
+        {},
+        {"jid": STRANGER, "role": "administrator"},
+        {"jid": STRANGER, "role": "administrator", "scope": {}},
+        {"jid": STRANGER, "role": "administrator", "scope": {"platform": False}},
+        {"jid": STRANGER, "role": "administrator", "scope": {"platform": True, "site": "x"}},
+        {"jid": STRANGER, "domain": "xmpp.test", "role": "administrator", "scope": EVERYWHERE},
+        {"jid": STRANGER, "permissions": ["peer"], "scope": EVERYWHERE},
+        {"jid": STRANGER, "permissions": "view", "scope": EVERYWHERE},
+        {"jid": STRANGER, "role": "administrator", "scope": EVERYWHERE, "deny": True},
+        {"jid": [STRANGER], "role": "administrator", "scope": EVERYWHERE},
+        {"jid": STRANGER, "role": "administrator", "scope": EVERYWHERE, "group": "x" * 20_000},
+        '{"jid": "stranger@xmpp.test", "role": "viewer", "role": "administrator", "scope": {"platform": true}}',
+    ],
+    ids=lambda payload: str(payload)[:40],
+)
+async def test_what_is_no_grant_grants_nothing(world: World, payload: t.Any) -> None:
+    """An item that cannot be read as a grant is left out, also where it replaces one; those beside it hold."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        await grant(admin, "odd", role="administrator")
+        admin.published.clear()
+        await admin.publish(PERMISSIONS, "odd", payload)
+        await told(admin, "odd", new=False)
+        assert await person.commands(HV1) == set()
+        await grant(admin, "good", role="viewer")
+        assert set(agent.authority.grants) == {"good"}
+
+
+async def test_grants_hold_while_the_server_is_away(world: World) -> None:
+    """The last copy is on disk: an agent that starts without its nodes knows it, and reads anew when they are back."""
+    async with world.agent(), world.person() as admin:
+        await grant(admin, "see", role="viewer")
+        await grant(admin, "op", role="operator")
+    async with world.person() as admin:
+        await admin.plugin["xep_0060"].retract("pubsub.xmpp.test", PERMISSIONS, "op", notify=True)
+        config = world.config()
+        agent = Agent(config)
+        assert set(agent.authority.grants) == {"see", "op"}
+        agent.database.close()
+        async with world.agent() as agent:
+            await told(admin, "op", new=False)
+            assert set(agent.authority.grants) == {"see"}
+
+
+async def test_only_the_platform_writes_the_nodes(world: World) -> None:
+    """Neither a stranger nor a hypervisor publishes a grant, and a stranger does not read them."""
+    payload = {"jid": STRANGER, "role": "administrator", "scope": EVERYWHERE}
+    for who in ("stranger", "hv1"):
+        async with world.person(who) as person:
+            for node in (ROLES, PERMISSIONS):
+                with pytest.raises(IqError, match="forbidden|not-allowed"):
+                    await person.publish(node, "mine", payload)
+    async with world.person("stranger") as stranger:
+        for node in (ROLES, PERMISSIONS):
+            with pytest.raises(IqError, match="forbidden|not-allowed"):
+                await stranger.items(node)
+
+
+async def test_a_message_like_the_services_grants_nothing(world: World) -> None:
+    """An event of the pubsub service counts when the service sent it; the server lets nobody say they were it."""
+    event = (
+        "<message to='hv1@xmpp.test/hv1' {sender}><event xmlns='http://jabber.org/protocol/pubsub#event'>"
+        "<items node='/archipel/permissions'><item id='mine'><json xmlns='urn:xmpp:json:0'>"
+        '{{"jid": "stranger@xmpp.test", "role": "administrator", "scope": {{"platform": true}}}}'
+        "</json></item></items></event></message>"
+    )
+    async with world.agent() as agent:
+        for sender in ("", "from='pubsub.xmpp.test'"):
+            async with world.person("stranger") as stranger:
+                stranger.send_raw(event.format(sender=sender))
+                with contextlib.suppress(IqError, TimeoutError):
+                    # The server ends a stream whose sender is another's, or answers the ping after the message.
+                    await asyncio.wait_for(stranger.plugin["xep_0199"].ping(HV1), 2)
+                assert agent.authority.grants == {}
+
+
+async def test_a_job_under_way_goes_on_when_the_right_goes(world: World) -> None:
+    """What was begun with a right ends, though the right is withdrawn meanwhile."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        await grant(admin, "own", role="owner")
+        begun = await person.call(await contact_of(agent), "snapshot", {"snapshot": "before"})
+        await withdraw(admin, "own")
+        assert (await agent.jobs.ended(begun["job"])).state == "succeeded"
+        assert await person.commands(HV1) == set()
