@@ -42,8 +42,10 @@ def _collections(lab: Lab) -> pathlib.Path:
     """A tree in which Ansible finds this checkout as the collection."""
     tree = lab.state / "collections"
     link = tree / "ansible_collections/archipel/orchestrator"
-    if not link.is_symlink():
+    # The lab may have been made from another checkout, which may be gone.
+    if not link.is_symlink() or link.readlink() != REPOSITORY:
         link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
         link.symlink_to(REPOSITORY)
     return tree
 

@@ -11,7 +11,8 @@ import typing as t
 import pytest
 
 from lab import hosts, layers, lifecycle, network
-from lab.plan import Lab, host
+from lab.environment import environment
+from lab.plan import REPOSITORY, Lab, host
 from lab.steps import LabError, run
 
 pytestmark = pytest.mark.timeout(300)
@@ -68,6 +69,14 @@ def test_what_a_layer_has_is_what_the_role_installs() -> None:
     assert "ejabberd" in layers.listed("ejabberd", "ejabberd_packages")
     with pytest.raises(LabError, match="no list ejabberd_nothing"):
         layers.listed("ejabberd", "ejabberd_nothing")
+
+
+def test_ansible_finds_this_checkout_whichever_the_lab_was_made_from(lab: Lab, tmp_path: pathlib.Path) -> None:
+    link = pathlib.Path(environment(lab)["ANSIBLE_COLLECTIONS_PATH"]) / "ansible_collections/archipel/orchestrator"
+    link.unlink()
+    link.symlink_to(tmp_path / "gone")
+    environment(lab)
+    assert link.resolve() == REPOSITORY
 
 
 def test_nothing_is_left_behind(lab: Lab) -> None:
