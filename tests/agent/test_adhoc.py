@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 from archipel.hypervisor import ACTIONS
+from archipel_agent.doors import choices
 from client import COMMANDS, Client, error_of
 from slixmpp import JID
 from slixmpp.exceptions import IqError
@@ -64,6 +65,11 @@ class Conversation:
         return form
 
 
+def options(form: t.Any, name: str) -> list[str]:
+    """What there is to choose from in that field."""
+    return [option["value"] for option in form.get_fields()[name].get_options()]
+
+
 async def test_a_person_without_arguments_is_answered_at_once(world: World) -> None:
     """An action without arguments runs at once, and its result is a form that people can read."""
     async with world.agent() as agent, world.person() as admin:
@@ -89,6 +95,80 @@ async def test_a_person_fills_in_a_form(world: World) -> None:
         assert answer["status"] == "completed"
         assert (await admin.call(HV1, "vm_info"))["vms"][0]["state"] == "shutoff"
         await admin.call(HV1, "vm", {"name": "test", "state": "running"})
+
+
+async def test_a_form_says_what_it_asks_for(world: World) -> None:
+    """Fields have words for labels, the whole help beside them, and their defaults; nothing in them is Ansible's."""
+    async with world.agent(), world.person() as admin:
+        fields = (await Conversation(admin, HV1, "vm").step("execute"))["form"].get_fields()
+        assert (fields["wait_timeout"]["label"], fields["wait_timeout"]["value"]) == ("Seconds to wait at most", "120")
+        assert all(
+            field["desc"] and "V(" not in field["desc"] and "O(" not in field["desc"] for field in fields.values()
+        )
+
+
+async def test_a_form_offers_what_there_is(world: World) -> None:
+    """Machines, pools and networks of the host are choices where one that exists is meant, and told of elsewhere."""
+    async with world.agent() as agent, world.person() as admin:
+        asked = await Conversation(admin, HV1, "vm_screenshot").step("execute")
+        assert options(asked["form"], "name") == ["test"]
+        fields = (await Conversation(admin, HV1, "vm").step("execute"))["form"].get_fields()
+        assert fields["name"]["type"] == "text-single"
+        assert fields["name"]["desc"] == "Name of the machine. There is test."
+        of_machine = await Conversation(admin, await contact_of(agent), "clone").step("execute")
+        assert options(of_machine["form"], "pool") == ["default-pool"]
+
+
+async def test_a_second_form_follows_where_the_first_decides_what_it_offers(world: World) -> None:
+    """First which machine, then which of its snapshots; the next step is the usual one, and complete is enough."""
+    async with world.agent() as agent, world.person() as admin:
+        machine = await contact_of(agent)
+        job = (await admin.call(machine, "snapshot", {"snapshot": "here"}))["job"]
+        await agent.jobs.ended(job)
+        conversation = Conversation(admin, HV1, "vm_clone")
+        asked = await conversation.step("execute")
+        assert asked["status"] == "executing"
+        assert asked["actions"] == {"next", "complete"}
+        assert set(asked["form"].get_fields()) == {"name"}
+        asked = await conversation.step("next", conversation.filled(name="test"))
+        assert asked["actions"] == {"complete"}
+        assert "name" not in asked["form"].get_fields()
+        assert options(asked["form"], "snapshot") == ["here"]
+        answer = await conversation.step("complete", conversation.filled(clone="twin", check="1"))
+        assert answer["notes"][0][1].startswith("vm_clone has begun as job")
+        of_machine = await Conversation(admin, machine, "revert").step("execute")
+        assert options(of_machine["form"], "snapshot") == ["here"]
+        once = Conversation(admin, HV1, "vm_snapshot")
+        await once.step("execute")
+        answer = await once.step("complete", once.filled(name="test", snapshot="here", state="absent"))
+        assert answer["status"] == "completed"
+        for left in (agent.jobs.changing(TEST_UUID),):
+            assert left is None or (await agent.jobs.ended(left.id)).state == "succeeded"
+
+
+async def test_too_much_to_choose_from_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that nobody would look through is not sent, and neither is one that takes too long to make."""
+    async with world.agent(), world.person() as admin:
+        for name in ("MOST", "PATIENCE"):
+            with monkeypatch.context() as patched:
+                patched.setattr(choices, name, 0)
+                fields = (await Conversation(admin, HV1, "vm_screenshot").step("execute"))["form"].get_fields()
+                assert fields["name"]["type"] == "text-single"
+
+
+async def test_nobody_is_offered_what_they_may_not_see(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices are asked for by who fills the form in, and who may not look at pools opens the form all the same."""
+    async with world.agent() as agent, world.person() as admin:
+        machine = await contact_of(agent)
+        visible = agent.dispatcher.visible
+        monkeypatch.setattr(
+            agent.dispatcher,
+            "visible",
+            lambda entity, who: {name: a for name, a in visible(entity, who).items() if name != "pool_info"},
+        )
+        fields = (await Conversation(admin, machine, "clone").step("execute"))["form"].get_fields()
+        assert fields["pool"]["type"] == "text-single"
+        assert fields["pool"]["required"] is False
 
 
 async def test_a_session_can_be_cancelled(world: World) -> None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 
 import pytest
-from world import World, contact_of
+from world import TEST_UUID, World, contact_of
 
 PATIENCE = 20
 
@@ -92,9 +92,27 @@ async def test_a_person_talks_to_a_machine_and_runs_a_command(world: World, tmp_
             terminal.type(f"/cmd exec state {jid}")
             await terminal.shows("cpu_seconds")
             terminal.type(f"/cmd exec destroy {jid}")
-            await terminal.shows("wait_timeout")
+            await terminal.shows("Seconds to wait at most")
             terminal.type("/form submit")
             await terminal.shows("running → shutoff")
+
+            # The machines to choose from; then, knowing which, its snapshots are told.
+            terminal.type("/win 1")
+            terminal.type("/cmd exec vm_snapshot hv1@xmpp.test/hv1")
+            await terminal.shows("Name of the machine")
+            terminal.type("/field1 test")
+            terminal.type("/form submit")
+            await terminal.shows("What people say about it")
+            terminal.type("/field2 before")
+            terminal.type("/form submit")
+            await terminal.shows("vm_snapshot has begun as job")
+            job = agent.jobs.changing(TEST_UUID)
+            assert job is None or (await agent.jobs.ended(job.id)).state == "succeeded"
+            terminal.type("/win 1")
+            terminal.type(f"/cmd exec revert {jid}")
+            await terminal.shows("Name of the snapshot")
+            terminal.type("/form help field1")
+            assert " before" in await terminal.shows("list-single")
         except TimeoutError:
             print(await asyncio.to_thread(terminal._tmux, "capture-pane", "-p"))
             raise

@@ -30,7 +30,7 @@ def lock() -> Action:
 
 def test_a_form_asks_for_a_secret_in_private(lock: Action) -> None:
     """XEP-0004's field for what is not to be shown while it is typed."""
-    fields = wire.form_element(lock).findall(f"{{{wire.DATA}}}field")
+    fields = wire.form_element(lock, lock.arguments).findall(f"{{{wire.DATA}}}field")
     assert [(field.get("var"), field.get("type")) for field in fields] == [("code", "text-private")]
 
 

@@ -108,6 +108,19 @@ class Bindable(t.Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Names:
+    """Beside the help of an argument: it names a thing of this kind, so that a form can offer those that there are.
+
+    ``of`` is the argument that says whose it is, of things that are another's. What is ``free`` may as well be a name
+    that is new, or a pattern.
+    """
+
+    kind: str
+    of: str = ""
+    free: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Argument:
     """One argument of an action. ``type`` is ``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or Bindable,
     which has a ``type_name`` if it is not written as a mapping.
@@ -123,6 +136,7 @@ class Argument:
     elements: t.Any = None
     optional: bool = False
     secret: bool = False
+    names: Names | None = None
 
     def __post_init__(self) -> None:
         if self.secret and (self.choices or (self.elements or self.type) is not str):
@@ -230,7 +244,8 @@ class OfMachine:
     in the first person.
 
     A module has one name and many states where people have verbs: a verb has its own ``help``, some arguments
-    ``given``, and of the others only those that it ``takes``.
+    ``given``, and of the others only those that it ``takes``. What is ``existing`` names what there is already, also
+    where the module takes new names.
     """
 
     name: str
@@ -240,11 +255,18 @@ class OfMachine:
     asks: str | None = None
     given: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     takes: tuple[str, ...] | None = None
+    existing: tuple[str, ...] = ()
 
     def arguments(self, declared: t.Iterable[Argument]) -> tuple[Argument, ...]:
         """What is left to say of the action's arguments."""
         said = {"name", "uuid", *self.given}
-        return tuple(a for a in declared if a.name not in said and (self.takes is None or a.name in self.takes))
+        return tuple(
+            dataclasses.replace(a, names=dataclasses.replace(a.names, free=False))
+            if a.names and a.name in self.existing
+            else a
+            for a in declared
+            if a.name not in said and (self.takes is None or a.name in self.takes)
+        )
 
 
 Reach = t.Callable[[t.Mapping[str, t.Any]], bool]
@@ -412,8 +434,11 @@ def _signature(function: t.Callable[..., t.Any], phrases: Phrases) -> tuple[str,
         if t.get_origin(hint) is not t.Annotated or not isinstance(t.get_args(hint)[1], str):
             raise TypeError(f'{where}: argument {parameter.name} needs Annotated[type, "help"].')
         kind, about, *marks = t.get_args(hint)
-        arguments.append(_argument(parameter, kind, about, secret=SECRET in marks, where=where))
+        arguments.append(_argument(parameter, kind, about, marks, where))
     _check_phrases(phrases, arguments, where)
+    for argument in arguments:
+        if argument.names and argument.names.of not in {"", *(other.name for other in arguments)}:
+            raise TypeError(f"{where}: {argument.name} is of an argument that is not there: {argument.names.of}.")
     return text, tuple(arguments), progress
 
 
@@ -435,7 +460,7 @@ def _check_phrases(phrases: Phrases, arguments: t.Iterable[Argument], where: str
                 raise TypeError(f"{where}: the phrase {phrase.text!r} has a secret, and chats are kept by many.")
 
 
-def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, secret: bool, where: str) -> Argument:
+def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, marks: t.Collection[t.Any], where: str) -> Argument:
     optional = False
     if t.get_origin(hint) in _UNIONS:
         inner = [kind for kind in t.get_args(hint) if kind is not _NONE]
@@ -459,4 +484,5 @@ def _argument(parameter: inspect.Parameter, hint: t.Any, text: str, *, secret: b
     for kind in (hint, elements):
         if kind is not None and kind is not t.Any and kind not in _NAMES and not hasattr(kind, "bind"):
             raise TypeError(f"{where}: argument {parameter.name} has a type that data cannot be bound to: {kind}.")
-    return Argument(parameter.name, hint, text, parameter.default, choices, elements, optional, secret)
+    names = next((mark for mark in marks if isinstance(mark, Names)), None)
+    return Argument(parameter.name, hint, text, parameter.default, choices, elements, optional, SECRET in marks, names)

@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from . import relocation, storage, xmltree
-from .actions import NO_PROGRESS, OfMachine, Progress, action
+from .actions import NO_PROGRESS, Names, OfMachine, Progress, action
 from .convergence import Desired, Removal, converge
 from .definition import NOTHING, Definition, read
 from .disks import DISK, PATH
@@ -23,7 +23,9 @@ from .machine import WAIT_TIMEOUT, Machine, Result, Timeout
 from .machines import ApplyMode, RemoveVolumes
 
 Present = t.Annotated[t.Literal["present", "absent"], "Whether the machine is to have it."]
-Target = t.Annotated[t.Optional[str], "The drive, for example V(sda). By default the one that can be meant."]
+Target = t.Annotated[
+    t.Optional[str], "The drive, for example V(sda). By default the one that can be meant.", Names("drive", of="name")
+]
 _DRIVES: t.Final = ("cdrom", "floppy")
 
 
@@ -153,8 +155,8 @@ class Attachments(Host):
         uuid: Uuid = None,
         state: t.Annotated[t.Literal["inserted", "ejected"], "What is to be the case."] = "inserted",
         path: t.Annotated[t.Optional[str], "File or block device of the medium on the hypervisor."] = None,
-        pool: t.Annotated[t.Optional[str], "Storage pool that holds the medium."] = None,
-        vol: t.Annotated[t.Optional[str], "Volume in the pool."] = None,
+        pool: t.Annotated[t.Optional[str], "Storage pool that holds the medium.", Names("pool")] = None,
+        vol: t.Annotated[t.Optional[str], "Volume in the pool.", Names("volume", of="pool")] = None,
         target: Target = None,
         apply: ApplyMode = "live",
         force: t.Annotated[bool, "Open the drive though the guest system has locked it."] = False,

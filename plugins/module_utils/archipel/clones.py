@@ -20,7 +20,7 @@ import typing as t
 import uuid as uuids
 
 from . import belongings, cloud_init, definition, disks, images, storage, xmltree
-from .actions import NO_PROGRESS, OfMachine, Progress, action, always
+from .actions import NO_PROGRESS, Names, OfMachine, Progress, action, always
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsupported, WaitTimeout
@@ -69,9 +69,12 @@ class Clones(Host):
             t.Optional[str],
             "Clone the machine as it was at this external snapshot, without its memory; then it may be running. By"
             " default it has to be off.",
+            Names("snapshot", of="name"),
         ] = None,
         pool: t.Annotated[
-            t.Optional[str], "Storage pool for the new disks; by default each is in the pool of the one it is made of."
+            t.Optional[str],
+            "Storage pool for the new disks; by default each is in the pool of the one it is made of.",
+            Names("pool"),
         ] = None,
         wait_timeout: t.Annotated[
             int, "Seconds after which no further disk is copied, and those that were are removed."

@@ -9,7 +9,7 @@ import contextlib
 import typing as t
 
 from . import health, migration, xmltree
-from .actions import nearest
+from .actions import Names, nearest
 from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
 from .errors import Conflict, InvalidArgument, InvalidRequest, NotFound, OperationFailed, Unsupported
@@ -18,7 +18,7 @@ from .machine import Machine, canonical_uuid
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255
 
-Name = t.Annotated[t.Optional[str], "Name of the machine."]
+Name = t.Annotated[t.Optional[str], "Name of the machine.", Names("machine")]
 Uuid = t.Annotated[t.Optional[str], "UUID of the machine."]
 Check = t.Annotated[bool, "Only tell what would change."]
 

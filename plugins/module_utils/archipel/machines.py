@@ -11,7 +11,7 @@ import fnmatch
 import typing as t
 
 from . import belongings, migration
-from .actions import NO_PROGRESS, OfMachine, Progress, action
+from .actions import NO_PROGRESS, Names, OfMachine, Progress, action
 from .connection import doing, libvirt
 from .convergence import Apply, Desired, Removal, WaitForIp, converge
 from .definition import NOTHING, Definition
@@ -148,7 +148,7 @@ class Machines(Host):
     def vm(
         self,
         *,
-        name: Name = None,
+        name: t.Annotated[t.Optional[str], "Name of the machine.", Names("machine", free=True)] = None,
         uuid: Uuid = None,
         names: t.Annotated[
             t.Optional[list[str]],
@@ -256,7 +256,9 @@ class Machines(Host):
     def vm_import(
         self,
         *,
-        name: t.Annotated[t.Optional[str], "Name of a domain, or a pattern like web*."] = None,
+        name: t.Annotated[
+            t.Optional[str], "Name of a domain, or a pattern like web*.", Names("machine", free=True)
+        ] = None,
         uuid: Uuid = None,
         state: t.Annotated[t.Literal["present", "absent"], "Whether it is to be managed."] = "present",
         check: Check = False,

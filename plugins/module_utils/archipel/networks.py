@@ -17,7 +17,7 @@ import typing as t
 
 from . import network, xmltree
 from . import network_definition as definitions
-from .actions import action
+from .actions import Names, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
@@ -84,7 +84,7 @@ class Networks(Host):
     def network(
         self,
         *,
-        name: t.Annotated[t.Optional[str], "Name of the network."] = None,
+        name: t.Annotated[t.Optional[str], "Name of the network.", Names("network", free=True)] = None,
         uuid: t.Annotated[t.Optional[str], "UUID of the network."] = None,
         state: t.Annotated[NetworkState, "What the network is to be."] = "present",
         definition: t.Annotated[

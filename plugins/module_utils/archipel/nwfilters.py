@@ -17,7 +17,7 @@ import re
 import typing as t
 
 from . import xmltree
-from .actions import action, nearest
+from .actions import Names, action, nearest
 from .connection import doing, libvirt
 from .elements import Attribute, Change, Element
 from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
@@ -306,7 +306,9 @@ class NwFilters(Host):
     def nwfilter(
         self,
         *,
-        name: t.Annotated[t.Optional[str], "Name of the filter; needed unless the XML has it."] = None,
+        name: t.Annotated[
+            t.Optional[str], "Name of the filter; needed unless the XML has it.", Names("nwfilter", free=True)
+        ] = None,
         state: t.Annotated[t.Literal["present", "absent"], "Whether the filter is to be there."] = "present",
         definition: t.Annotated[
             FilterDefinition, "What the filter is to be made of; only what is named is compared."

@@ -11,7 +11,7 @@ import functools
 import typing as t
 
 from . import storage, xmltree
-from .actions import action
+from .actions import Names, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound, Unsupported
@@ -59,7 +59,7 @@ class Pools(Host):
     def pool(
         self,
         *,
-        name: t.Annotated[t.Optional[str], "Name of the pool."] = None,
+        name: t.Annotated[t.Optional[str], "Name of the pool.", Names("pool", free=True)] = None,
         uuid: t.Annotated[t.Optional[str], "UUID of the pool."] = None,
         state: t.Annotated[
             PoolState, "What the pool is to be. V(present) leaves it active or inactive, as it is."

@@ -17,7 +17,7 @@ import time
 import typing as t
 
 from . import images, xmltree
-from .actions import NO_PROGRESS, OfMachine, Phrase, Progress, action
+from .actions import NO_PROGRESS, Names, OfMachine, Phrase, Progress, action
 from .connection import doing, libvirt
 from .domain_job import domain_job
 from .elements import Attribute, Change, Element
@@ -285,6 +285,7 @@ class Snapshots(Host):
                 asks="I go back to {snapshot}. What came after it and is in no other snapshot is lost.",
                 given={"state": "reverted"},
                 takes=("snapshot", "then", "force", "wait_timeout", "check"),
+                existing=("snapshot",),
             ),
             OfMachine(
                 "forget",
@@ -306,6 +307,7 @@ class Snapshots(Host):
             str,
             "Name of the snapshot. Where one is taken, fields of strftime are filled in with the time in UTC, as in"
             " V(nightly-%Y-%m-%d); where it is to be absent, it may be a pattern such as V(nightly-*).",
+            Names("snapshot", of="name", free=True),
         ],
         state: t.Annotated[
             t.Literal["present", "absent", "reverted"],

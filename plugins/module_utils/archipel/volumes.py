@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from . import content, storage, xmltree
-from .actions import NO_PROGRESS, Progress, action
+from .actions import NO_PROGRESS, Names, Progress, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
@@ -82,8 +82,10 @@ class Volumes(Host):
     def volume(
         self,
         *,
-        name: t.Annotated[str, "Name of the volume; in a directory it is the file's name."],
-        pool: t.Annotated[str, "Storage pool of the volume."],
+        name: t.Annotated[
+            str, "Name of the volume; in a directory it is the file's name.", Names("volume", of="pool", free=True)
+        ],
+        pool: t.Annotated[str, "Storage pool of the volume.", Names("pool")],
         state: t.Annotated[t.Literal["present", "absent"], "Whether there is to be such a volume."] = "present",
         definition: t.Annotated[
             VolumeDefinition, "What the volume is to be made of; only what is named is compared."

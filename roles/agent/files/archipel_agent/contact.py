@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class Contact:
-    """``present`` says what the contact's presence is now; it is asked at each ``refresh``."""
+    """``present`` says what the contact's presence is now; it is asked at each ``refresh``. ``host`` is the hypervisor
+    of a machine."""
 
     def __init__(
         self,
@@ -34,8 +35,10 @@ class Contact:
         dispatcher: Dispatcher,
         authority: Authority,
         present: t.Callable[[], Presence],
+        host: Entity | None = None,
     ) -> None:
         self.entity = entity
+        self.host = host or entity
         self.session = session
         self._dispatcher = dispatcher
         self._authority = authority

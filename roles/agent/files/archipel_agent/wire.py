@@ -8,11 +8,12 @@ Reading what others sent is bounded in size and depth; what it gives is still un
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import typing as t
 
-from archipel.actions import REQUIRED, Action, Argument
+from archipel.actions import REQUIRED, Action, Argument, plain
 from archipel.errors import InvalidArgument, InvalidRequest
 from slixmpp.plugins.xep_0004.stanza import Form
 from slixmpp.xmlstream import ET
@@ -28,6 +29,8 @@ PING: t.Final = "urn:xmpp:ping"
 MAX_JSON = 1 << 20  # characters
 MAX_DEPTH = 32
 MAX_FIELDS = 100
+LONGEST_LABEL = 60
+MENTIONED = 20
 
 _TOO_DEEP = f"The JSON is nested deeper than {MAX_DEPTH}."
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -95,37 +98,54 @@ def note_element(text: str, kind: str = "info") -> ET.Element:
     return element
 
 
-def offers_element() -> ET.Element:
-    """The step that may follow a form."""
-    element = ET.Element(f"{{{COMMANDS}}}actions", {"execute": "complete"})
-    ET.SubElement(element, f"{{{COMMANDS}}}complete")
+def offers_element(*, more: bool) -> ET.Element:
+    """The steps that may follow a form; where another form follows, it is the usual one (XEP-0050, 3.4)."""
+    element = ET.Element(f"{{{COMMANDS}}}actions", {"execute": "next" if more else "complete"})
+    for step in ("next", "complete") if more else ("complete",):
+        ET.SubElement(element, f"{{{COMMANDS}}}{step}")
     return element
 
 
 # Forms
 
 
-def form_element(action: Action) -> ET.Element:
-    """The form that asks for an action's arguments."""
+def form_element(
+    action: Action, arguments: t.Iterable[Argument], choices: t.Mapping[str, t.Sequence[str]] | None = None
+) -> ET.Element:
+    """The form that asks for arguments of an action. ``choices`` has names that there are on the host, by argument."""
     form = Form()
     form["type"] = "form"
     form["title"] = action.name
-    form["instructions"] = action.help.splitlines()[0]
-    for argument in action.arguments:
+    form["instructions"] = plain(action.help)
+    for argument in arguments:
+        there = (choices or {}).get(argument.name, ())
+        help = plain(argument.help)
+        if there and argument.names and argument.names.free:
+            # Not an open list (XEP-0122, 3.2.2): most clients would let people choose and nothing else.
+            help += f" There {'is' if len(there) == 1 else 'are'} {', '.join(there[:MENTIONED])}"
+            help += f" and {len(there) - MENTIONED} more." if len(there) > MENTIONED else "."
+        elif there:
+            argument = dataclasses.replace(argument, choices=tuple(there))
         field = form.add_field(
             var=argument.name,
             ftype=_field_type(argument),
-            label=argument.name,
-            desc=clean(argument.help),
+            label=_label(argument),
+            desc=clean(help),
             required=argument.required,
             value=_default(argument),
-            options=[{"label": str(choice), "value": str(choice)} for choice in argument.choices] or None,
+            options=[{"label": clean(choice), "value": clean(choice)} for choice in argument.choices] or None,
         )
         if argument.type in (int, float):
             datatype = "xs:integer" if argument.type is int else "xs:decimal"
             validate = ET.SubElement(field.xml, f"{{{VALIDATE}}}validate", {"datatype": datatype})
             ET.SubElement(validate, f"{{{VALIDATE}}}basic")
     return form.xml
+
+
+def _label(argument: Argument) -> str:
+    """What its help begins with if that is short, and otherwise its name."""
+    first = plain(argument.help).partition(". ")[0].rstrip(".")
+    return first if len(first) <= LONGEST_LABEL else argument.name.replace("_", " ").capitalize()
 
 
 def _field_type(argument: Argument) -> str:

@@ -26,6 +26,7 @@ from slixmpp.xmlstream.tostring import tostring
 from .. import __version__, wire
 from ..dispatch import Dispatcher, Request
 from ..entity import Result
+from .choices import choices, decisive
 
 if t.TYPE_CHECKING:
     from ..contact import Contact
@@ -57,12 +58,17 @@ FEATURES: t.Final = (wire.COMMANDS, wire.DATA, wire.DISCO_INFO, wire.DISCO_ITEMS
 
 @dataclasses.dataclass(frozen=True)
 class FormSession:
-    """A form that was given out. It belongs to the full JID that asked for it."""
+    """A form that was given out. It belongs to the full JID that asked for it.
+
+    ``given`` is what earlier forms brought; ``more`` says that another one follows.
+    """
 
     id: str
     who: slixmpp.JID
     action: Action
     until: float
+    given: t.Mapping[str, t.Any]
+    more: bool
 
 
 class AdhocDoor:
@@ -119,14 +125,16 @@ class AdhocDoor:
             return await self._run(who, untrusted_node, wire.read_json(container), for_program=True)
         if command.get("sessionid"):
             session = self._take(command.get("sessionid"), who, untrusted_node)
-            values = wire.read_form(form, session.action) if form is not None else {}
+            values = {**session.given, **(wire.read_form(form, session.action) if form is not None else {})}
+            if session.more and step != "complete":
+                return await self._ask(who, session.action, values)
             return await self._run(who, untrusted_node, values, sessionid=session.id)
         action = self._dispatch.find(self._contact.entity, who, untrusted_node, NAME)
         if form is not None:
             return await self._run(who, untrusted_node, wire.read_form(form, action))
         if not action.arguments:
             return await self._run(who, untrusted_node, {})
-        return self._ask(who, action)
+        return await self._ask(who, action)
 
     async def _run(
         self, who: slixmpp.JID, untrusted_node: str, untrusted: t.Any, *, for_program: bool = False, sessionid: str = ""
@@ -138,15 +146,23 @@ class AdhocDoor:
         answer.append(wire.json_element(result) if for_program else wire.result_element(result))
         return answer
 
-    def _ask(self, who: slixmpp.JID, action: Action) -> ET.Element:
-        session = FormSession(secrets.token_hex(8), who, action, time.monotonic() + SESSION_LIFETIME)
+    async def _ask(self, who: slixmpp.JID, action: Action, given: t.Mapping[str, t.Any] | None = None) -> ET.Element:
+        """The form for an action; the second one, where ``given`` has what the first one asked for."""
+        first = [] if given is not None else decisive(action.arguments)
+        asked = first or [a for a in action.arguments if given is None or a not in decisive(action.arguments)]
+        given = given or {}
+        request = Request(self._contact.entity, who, NAME, action.name, given, text=True)
+        offered = await choices(self._dispatch, request, self._contact.host, asked, given)
+        session = FormSession(
+            secrets.token_hex(8), who, action, time.monotonic() + SESSION_LIFETIME, given, bool(first)
+        )
         self._forget()
         if sum(1 for other in self._sessions.values() if other.who.bare == who.bare) >= SESSIONS_OF_ONE:
             raise Unavailable(f"You have {SESSIONS_OF_ONE} forms open; complete or cancel one of them.")
         self._sessions[session.id] = session
         answer = wire.command_element(action.name, sessionid=session.id, status="executing")
-        answer.append(wire.offers_element())
-        answer.append(wire.form_element(action))
+        answer.append(wire.offers_element(more=session.more))
+        answer.append(wire.form_element(action, asked, offered))
         return answer
 
     def _take(self, id: str | None, who: slixmpp.JID, untrusted_node: str) -> FormSession:

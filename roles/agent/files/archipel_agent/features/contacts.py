@@ -175,7 +175,8 @@ class Contacts:
         session = Session(jid, lambda: t.cast(str, self._account(uuid)["password"]), self._server, one_of_many=True)
         session.mend = lambda: self._own(uuid)
         entity = MachineEntity(self._link, state)
-        contact = Contact(entity, session, self._dispatcher, self._authority, lambda: self._presence(entity))
+        host = self._hypervisor.entity
+        contact = Contact(entity, session, self._dispatcher, self._authority, lambda: self._presence(entity), host)
         session.client.add_event_handler("presence_available", lambda p: self._other(uuid, p["from"], online=True))
         for show in ("away", "xa", "dnd", "chat"):
             session.client.add_event_handler(f"presence_{show}", lambda p: self._other(uuid, p["from"], online=True))
