@@ -12,6 +12,7 @@ import pathlib
 import re
 import typing as t
 
+import pytest
 from archipel_agent.config import Libvirt
 from ejabberd import DOMAIN
 from world import World
@@ -54,8 +55,9 @@ async def test_what_is_well_is_told_topic_by_topic(world: World) -> None:
     assert "ends on" in found["certificate"][0][1]
     assert (True, f"The agent is online as {HV1}/hv1.") in found["agent"]
     assert (True, "hv2 answers, and takes machines at test:///default.") in found["peers"]
-    assert {f"{HV1} is publisher of /archipel/{node}." for node in ("machines", "events")} <= {
-        text for _well, text in found["nodes"]
+    assert {text for _well, text in found["nodes"]} == {
+        *(f"{HV1} is publisher of /archipel/{node}." for node in ("machines", "events")),
+        *(f"{HV1} is member of /archipel/{node}." for node in ("roles", "permissions")),
     }
 
 
@@ -76,17 +78,23 @@ async def test_a_clock_that_is_wrong_is_found_out(world: World) -> None:
     )
 
 
-async def test_a_node_without_rights_is_found_out(world: World) -> None:
-    """Somebody has taken them away."""
-    node = "/archipel/events"
+@pytest.mark.parametrize(
+    ("node", "is_", "has_to_be"),
+    [("/archipel/events", "none", "publisher"), ("/archipel/permissions", "publisher", "member")],
+)
+async def test_too_few_rights_to_a_node_are_found_out_and_too_many(
+    world: World, node: str, is_: str, has_to_be: str
+) -> None:
+    """Somebody has taken them away; or has let a hypervisor write grants."""
     async with world.person() as admin:
         service = admin.plugin["xep_0060"]
-        await service.modify_affiliations(f"pubsub.{DOMAIN}", node, [(HV1, "none")])
+        await service.modify_affiliations(f"pubsub.{DOMAIN}", node, [(HV1, is_)])
         try:
             ill = wrong(await findings(world, world.write(world.config(libvirt=LIBVIRT, peers=()))))
         finally:
-            await service.modify_affiliations(f"pubsub.{DOMAIN}", node, [(HV1, "publisher")])
-    assert ill["nodes"].startswith(f"{HV1} has to be publisher of {node} and is nothing of it: run site.yml")
+            await service.modify_affiliations(f"pubsub.{DOMAIN}", node, [(HV1, has_to_be)])
+    told = f"{HV1} has to be {has_to_be} of {node} and is {'nothing' if is_ == 'none' else is_} of it: run site.yml"
+    assert ill["nodes"].startswith(told)
 
 
 async def test_what_the_rest_depends_on_comes_first(world: World) -> None:

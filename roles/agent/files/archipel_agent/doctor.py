@@ -32,14 +32,14 @@ from slixmpp.xmlstream import ET
 from . import __version__
 from .check import account
 from .config import DEFAULT_FILE, Config, ConfigError, load
-from .features import events, index, peers
+from .features import events, grants, index, peers
 from .session import LoginFailed, Session
 from .wire import PING
 
 PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
 TIME: t.Final = "urn:xmpp:time"
-# What this hypervisor has to be to each node at least, and what is enough.
-RIGHTS: t.Final = {index.NODE: ("publisher", "owner"), events.NODE: ("publisher", "owner")}
+# What this hypervisor has to be to each node. To those of the grants it is no more, or it could make grants of its own.
+RIGHTS: t.Final = {index.NODE: "publisher", events.NODE: "publisher", **dict.fromkeys(grants.NODES, "member")}
 # The role certificate renews those that it made a month before their end, whenever it runs.
 DUE = datetime.timedelta(days=21)
 # Certificates and the order of events are a matter of seconds; more is a clock that nobody sets.
@@ -154,11 +154,11 @@ async def _nodes(session: Session) -> t.AsyncIterator[Finding]:
         yield Finding("nodes", False, why)
         return
     ours = {item.get("node"): item.get("affiliation") for item in answer.iter(f"{{{PUBSUB}}}affiliation")}
-    for node, enough in RIGHTS.items():
-        if ours.get(node) in enough:
-            yield Finding("nodes", True, f"{session.jid.bare} is {ours[node]} of {node}.")
+    for node, right in RIGHTS.items():
+        if ours.get(node) == right:
+            yield Finding("nodes", True, f"{session.jid.bare} is {right} of {node}.")
         else:
-            why = f"{session.jid.bare} has to be {enough[0]} of {node} and is {ours.get(node, 'nothing')} of it"
+            why = f"{session.jid.bare} has to be {right} of {node} and is {ours.get(node, 'nothing')} of it"
             yield Finding("nodes", False, f"{why}: run site.yml with this host in the group hypervisors.")
 
 
