@@ -60,6 +60,42 @@ PUBSUB_NODE: t.Final[Options] = {
     **PLATFORM,
 }
 
+ROLE: t.Final[Options] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "permissions": {"type": "list", "elements": "str"},
+    "description": {"type": "str"},
+    **PLATFORM,
+}
+
+PERMISSION: t.Final[Options] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "jid": {"type": "str"},
+    "group": {"type": "str"},
+    "domain": {"type": "str"},
+    "role": {"type": "str"},
+    "permissions": {"type": "list", "elements": "str"},
+    "scope": {
+        "type": "dict",
+        "options": {
+            "platform": {"type": "bool"},
+            "site": {"type": "str"},
+            "hypervisor": {"type": "str"},
+            "tag": {"type": "str"},
+            "machine": {"type": "str"},
+        },
+    },
+    **PLATFORM,
+}
+
+PERMISSION_INFO: t.Final[Options] = {
+    "jid": {"type": "str"},
+    "name": {"type": "str"},
+    "uuid": {"type": "str"},
+    **PLATFORM,
+}
+
 ENTITY_COMMAND: t.Final[Options] = {
     "action": {"type": "str", "required": True, "aliases": ["command"]},
     "arguments": {"type": "dict", "default": {}},
