@@ -265,7 +265,8 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=FLOOR, tags=["test"])
 def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
-    packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl", "profanity", "tmux")
+    packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl")
+    packages(session, "profanity", "python3-nbxmpp", "tmux")  # clients
     group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
     pytest(session, "tests/agent")
 
