@@ -121,6 +121,8 @@ def host(platform: Story) -> t.Iterator[None]:
     leases = {"address": "10.56.0.1/24", "dhcp": {"ranges": [{"start": "10.56.0.9", "end": "10.56.0.99"}]}}
     platform.module("hv1", NETWORK, name="live", state="active", bridge="virbr-live", ips=[leases])
     platform.module("hv1", NETWORK, name="lab", state="active", bridge="virbr-lab")
+    target = f"{IMAGES}/fast"
+    platform.module("hv1", POOL, name="fast", type="dir", target=target, state="active", build=True)
     empty = "truncate -s 1M one.iso two.iso && truncate -s 4M nothing.fd && virsh pool-refresh default"
     platform.on("hv1", f"cd {IMAGES} && {empty}")
     yield

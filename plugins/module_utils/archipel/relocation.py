@@ -92,7 +92,7 @@ def relocate(machine: Machine, asked: Asked, *, check: bool, progress: Progress)
         work.make(check=check)
     else:
         named = {key: value for key, value in dataclasses.asdict(asked).items() if key in ("pool", "vol", "format")}
-        work.plan.add([Change(f"disks[{asked.target}]", None, named)], lambda: None)
+        work.plan.add([Change(f"disks[{asked.target}]", None, named)], _nothing)
     if not check:
         work.plan.run()
     result = work.plan.result(machine.name, check=check)
@@ -145,8 +145,13 @@ class _Work:
             raise Conflict(f"{self.who} cannot become {new.format} in its place, {old.path}; name another vol.")
         self._refuse(document, old)
         begun = self._begun(document, new)
-        if not begun:
+        if begun:
+            self.made = storage.volume_at(self.handle, new.path)
+            self.plan.add([], _nothing, self._drop)
+        else:
             self._plan_volume(old, new, check=check)
+        own = functools.partial(self.machine.own, new.pool, new.name)
+        self.plan.add([], own, functools.partial(own, owned=False))
         scope = "live" if self.running else "config"
         keys = [key for key in ("path", "format") if getattr(old, key) != getattr(new, key)]
         changes = [Change(f"disks[{self.asked.target}].{k}", getattr(old, k), getattr(new, k), scope) for k in keys]
@@ -242,8 +247,6 @@ class _Work:
         told = {"size": gib(capacity), "format": new.format}
         change = Change(f"volumes[{pool}/{new.name}]", None, told)
         self.plan.add([change], functools.partial(self._store, old, new, capacity), self._drop)
-        own = functools.partial(self.machine.own, pool, new.name)
-        self.plan.add([], own, functools.partial(own, owned=False))
 
     def _refuse_full(self, where: t.Any, old: Place, capacity: int) -> None:
         volumes = belongings.Volumes(self.machine.hypervisor)
@@ -371,3 +374,7 @@ def _name(old: str, format: str | None) -> str:
     stem, _dot, suffix = old.rpartition(".")
     stem = stem if stem and suffix in _SUFFIXES else old
     return f"{stem}.{format}" if format else stem
+
+
+def _nothing() -> None:
+    """What is done already, or what only check mode can plan."""
