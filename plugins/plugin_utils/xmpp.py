@@ -269,9 +269,10 @@ class _Stream:
     async def _open(self) -> None:
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         failures = []
-        for host in self.account.hosts or (None,):
+        hosts = self.account.hosts or (None,)
+        for number, host in enumerate(hosts, start=1):
             try:
-                return await self._open_at(host, last=host in (None, self.account.hosts[-1]))
+                return await self._open_at(host, last=number == len(hosts))
             except errors.Unavailable as failure:
                 failures.append(failure.message)
         raise errors.Unavailable(" ".join(failures))
@@ -392,8 +393,8 @@ class _Stream:
     def _refused(self) -> errors.ArchipelError:
         if not self._xmpp.plugin["feature_mechanisms"].attempted_mechs:
             return errors.Unavailable(
-                f"{self._where()} offers no SCRAM-SHA-256, and nothing weaker is spoken here; of an ejabberd that is not"
-                " ours set auth_scram_hash: sha256, and the passwords anew."
+                f"{self._where()} offers no SCRAM-SHA-256, and nothing weaker is spoken here; of an ejabberd that is"
+                " not ours set auth_scram_hash: sha256, and the passwords anew."
             )
         return errors.Forbidden(
             f"{self._where()} refused the account {self.account.bare}: wrong xmpp_password, or no such account."
