@@ -2090,6 +2090,11 @@ options:
       - crashed
       - pmsuspended
     elements: str
+  tags:
+    description:
+      - Tags, of which a machine is to have all.
+    type: list
+    elements: str
   addresses:
     description:
       - Where to ask for the machines' addresses.
@@ -3910,6 +3915,61 @@ options:
       - Seconds after which the move is aborted; the machine then stays where it was.
     type: int
     default: 3600
+"""
+
+    VM_TAGS = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  names:
+    description:
+      - Names of several machines, or patterns like web* of those that are there, in place of a name.
+    type: list
+    elements: str
+  tags:
+    description:
+      - 'Tags, each of 1 to 64 letters, digits and C(. _ : -) that begins with a letter or digit; 64 at
+        most.'
+    type: list
+    required: true
+    elements: str
+  tags_mode:
+    description:
+      - V(add) them to those that are there, V(set) them and no others (an empty list is none), or V(remove)
+        them.
+    type: str
+    default: add
+    choices:
+      - add
+      - set
+      - remove
+"""
+
+    HYPERVISOR_TAGS = r"""
+options:
+  tags:
+    description:
+      - 'Tags, each of 1 to 64 letters, digits and C(. _ : -) that begins with a letter or digit; 64 at
+        most.'
+    type: list
+    required: true
+    elements: str
+  tags_mode:
+    description:
+      - V(add) them to those that are there, V(set) them and no others (an empty list is none), or V(remove)
+        them.
+    type: str
+    default: add
+    choices:
+      - add
+      - set
+      - remove
 """
 
     HYPERVISOR_INFO = r"""

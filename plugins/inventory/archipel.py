@@ -13,9 +13,11 @@ description:
   - The platform is asked over XMPP, for all hypervisors in one request. Hypervisors outside of it are asked by their
     libvirt URIs. Both can be in one file.
   - The file's name ends in C(archipel.yml) or C(archipel.yaml).
-  - Hosts are in the groups C(hypervisors) or C(machines); machines also in C(state_) and their state, and in
-    C(hypervisor_) and the name of their hypervisor. What is known of a host is in variables that begin with
-    C(archipel_), and C(ansible_host) is the machine's first address.
+  - Hosts are in the groups C(hypervisors) or C(machines), in C(tag_) and each of their tags, and in C(site_) and the
+    name of the place where they stand; machines also in C(state_) and their state, and in C(hypervisor_) and the name
+    of their hypervisor. Signs that groups' names do not have become C(_).
+  - What is known of a host is in variables that begin with C(archipel_), and C(ansible_host) is the machine's first
+    address.
   - Machines of the same name, or of a name that means something else in an inventory, get the beginning of their UUID
     appended, with a warning.
 author:
@@ -116,8 +118,9 @@ options:
   include:
     description:
       - Which machines are hosts, as a list of conditions of which one must fit. By default all are.
-      - A condition has one or more of C(name), C(state), C(hypervisor), C(uuid) and C(title), each a pattern or a list
-        of patterns, and C(managed), a boolean. All that it has must fit.
+      - A condition has one or more of C(name), C(state), C(hypervisor), C(site), C(uuid) and C(title), each a pattern
+        or a list of patterns of which one must fit, C(tags), a list of tags of which the machine must have all, and
+        C(managed), a boolean. All that it has must fit.
     type: list
     elements: dict
   exclude:
@@ -144,6 +147,7 @@ include:
   - state: running
 exclude:
   - name: [test*, "*-tmp"]
+  - tags: [maintenance]
 unreachable: stale
 cache: true
 cache_plugin: ansible.builtin.jsonfile
@@ -185,7 +189,7 @@ STANDING: t.Final = ("hypervisors", "machines")
 RESERVED: t.Final = frozenset(("all", "ungrouped", "localhost", "127.0.0.1", "::1", *STANDING))
 # What anyone may have written; the rest has been read as a word, a number or an address.
 FREE: t.Final = frozenset(("name", "title", "description", "hostname", "type", "libvirt_version"))
-_PATTERNS: t.Final = ("name", "state", "hypervisor", "uuid", "title")
+_PATTERNS: t.Final = ("name", "state", "hypervisor", "site", "uuid", "title")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -266,8 +270,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _populate(self, found: fleet.Fleet) -> None:
         for group in STANDING:
             self.inventory.add_group(group)
+        groups: dict[str, str] = {}
         for hypervisor in found.hypervisors:
-            self._add(hypervisor.name, _variables("hypervisor", hypervisor), ["hypervisors"])
+            told = self._groups(hypervisor, groups)
+            self._add(hypervisor.name, _variables("hypervisor", hypervisor), ["hypervisors", *told])
         include, exclude = self.get_option("include"), self.get_option("exclude")
         chosen = [
             (machine, _variables("machine", machine))
@@ -275,15 +281,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if (include is None or any(_fits(machine, condition) for condition in include))
             and not any(_fits(machine, condition) for condition in exclude)
         ]
-        groups: dict[str, str] = {}
         taken = {hypervisor.name for hypervisor in found.hypervisors} | RESERVED
         for name, machine, values in self._named(chosen, taken):
-            wanted = ["machines"]
-            for told in (f"state_{machine.state}", f"hypervisor_{machine.hypervisor}"):
-                if told not in groups:
-                    groups[told] = self.inventory.add_group(re.sub(r"\W", "_", told))
-                wanted.append(groups[told])
-            self._add(name, values, wanted, address=machine.addresses[0] if machine.addresses else None)
+            more = (f"state_{machine.state}", f"hypervisor_{machine.hypervisor}")
+            told = ["machines", *self._groups(machine, groups, *more)]
+            self._add(name, values, told, address=machine.addresses[0] if machine.addresses else None)
+
+    def _groups(self, host: fleet.Machine | fleet.Hypervisor, made: dict[str, str], *more: str) -> list[str]:
+        """The groups of a host's tags and site, and ``more``; those that are new are made."""
+        wanted = [*more, *(f"tag_{tag}" for tag in host.tags), *([f"site_{host.site}"] if host.site else [])]
+        for told in wanted:
+            if told not in made:
+                made[told] = self.inventory.add_group(re.sub(r"\W", "_", told))
+        return [made[told] for told in wanted]
 
     def _named(
         self, machines: t.Sequence[tuple[fleet.Machine, dict[str, t.Any]]], taken: t.Collection[str]
@@ -338,16 +348,19 @@ def _variables(kind: str, entity: fleet.Machine | fleet.Hypervisor) -> dict[str,
     values = {"kind": kind, **dataclasses.asdict(entity)}
     for key in FREE & values.keys():
         values[key] = untrusted_text(values[key])
-    if "addresses" in values:
-        values["addresses"] = list(values["addresses"])
+    for key in ("addresses", "tags"):
+        if key in values:
+            values[key] = list(values[key])
     return values
 
 
 def _check(condition: t.Mapping[str, t.Any]) -> None:
-    known = (*_PATTERNS, "managed")
-    for key in condition:
+    known = (*_PATTERNS, "tags", "managed")
+    for key, wanted in condition.items():
         if key not in known:
             raise errors.InvalidArgument(f"A condition has no {key!r}; it has {', '.join(known)}.")
+        if key == "tags" and not isinstance(wanted, list):
+            raise errors.InvalidArgument(f"A condition's tags are a list, not {wanted!r}.")
 
 
 def _fits(machine: fleet.Machine, condition: t.Mapping[str, t.Any]) -> bool:
@@ -356,8 +369,12 @@ def _fits(machine: fleet.Machine, condition: t.Mapping[str, t.Any]) -> bool:
         if key == "managed":
             if told is not wanted:
                 return False
+        elif key == "tags":
+            if not {str(tag) for tag in wanted} <= {*told}:
+                return False
         elif not any(
-            fnmatch.fnmatchcase(told, str(pattern)) for pattern in (wanted if isinstance(wanted, list) else [wanted])
+            fnmatch.fnmatchcase(told or "", str(pattern))
+            for pattern in (wanted if isinstance(wanted, list) else [wanted])
         ):
             return False
     return True

@@ -99,6 +99,13 @@ hypervisor:
     machines:
       description: Number of machines by state, and as C(total).
       type: dict
+    site:
+      description: Where it stands, as its agent's configuration says; null with O(via=libvirt).
+      type: str
+    tags:
+      description: Its own tags, in order; null with O(via=libvirt).
+      type: list
+      elements: str
     health:
       description: How it is doing; null where that was not asked for.
       type: dict

@@ -25,6 +25,7 @@ attributes:
     description: There is nothing to show.
     support: none
 seealso:
+  - module: archipel.orchestrator.vm_tags
   - module: archipel.orchestrator.vm
   - module: archipel.orchestrator.hypervisor_info
 """
@@ -44,6 +45,10 @@ EXAMPLES = r"""
     state: [running]
     addresses: lease
   register: web
+
+- name: Those that are tagged web as well as production
+  archipel.orchestrator.vm_info:
+    tags: [web, production]
 """
 
 RETURN = r"""
@@ -82,6 +87,10 @@ vms:
     managed:
       description: Whether it was made or adopted through Archipel.
       type: bool
+    tags:
+      description: Its tags, in order.
+      type: list
+      elements: str
     type:
       description: Hypervisor type, for example V(kvm).
       type: str

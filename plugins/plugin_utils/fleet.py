@@ -13,6 +13,7 @@ import threading
 import typing as t
 
 from ..module_utils.archipel import errors
+from ..module_utils.archipel.tags import TAG
 from .pubsub import Service
 from .xmpp import Client
 
@@ -26,7 +27,8 @@ _HYPERVISOR: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """A machine as its hypervisor tells of it. ``memory`` is in MiB; ``addresses`` are addresses without prefix."""
+    """A machine as its hypervisor tells of it. ``memory`` is in MiB; ``addresses`` are addresses without prefix;
+    ``site`` is its hypervisor's."""
 
     uuid: str
     name: str
@@ -38,6 +40,8 @@ class Machine:
     title: str
     description: str
     addresses: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    site: str | None = None
     stale: bool = False
 
     @classmethod
@@ -58,6 +62,7 @@ class Machine:
             title=str(metadata.get("title") or ""),
             description=str(metadata.get("description") or ""),
             addresses=tuple(_addresses(untrusted.get("addresses"))),
+            tags=_tags(untrusted.get("tags")),
         )
 
 
@@ -71,6 +76,8 @@ class Hypervisor:
     cpus: int | None
     memory: int | None
     libvirt_version: str
+    tags: tuple[str, ...] = ()
+    site: str | None = None
     uri: str | None = None
     online: bool = True
 
@@ -84,6 +91,8 @@ class Hypervisor:
             cpus=_number(untrusted.get("cpus")),
             memory=_number(untrusted.get("memory")),
             libvirt_version=str(untrusted.get("libvirt_version") or ""),
+            tags=_tags(untrusted.get("tags")),
+            site=next(iter(_tags([untrusted.get("site")])), None),
         )
 
 
@@ -101,8 +110,8 @@ class Fleet:
     @classmethod
     def from_data(cls, data: t.Mapping[str, t.Any]) -> Fleet:
         return cls(
-            tuple(Hypervisor(**hypervisor) for hypervisor in data["hypervisors"]),
-            tuple(Machine(**{**machine, "addresses": tuple(machine["addresses"])}) for machine in data["machines"]),
+            tuple(Hypervisor(**_frozen(hypervisor)) for hypervisor in data["hypervisors"]),
+            tuple(Machine(**_frozen(machine)) for machine in data["machines"]),
             tuple(data["warnings"]),
         )
 
@@ -115,6 +124,16 @@ class Fleet:
             self.machines + tuple(m for m in other.machines if m.uuid not in uuids),
             self.warnings + other.warnings,
         )
+
+
+def _frozen(data: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """JSON has no tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+def _tags(untrusted: t.Any) -> tuple[str, ...]:
+    found = untrusted if isinstance(untrusted, list) else []
+    return tuple(tag for tag in found if isinstance(tag, str) and TAG.fullmatch(tag))
 
 
 def _name(untrusted: t.Any) -> str:
@@ -174,10 +193,8 @@ def _reachable(
         hypervisor = hypervisors.get(machine.hypervisor)
         if hypervisor is None:
             continue
-        if hypervisor.online:
-            yield machine
-        elif stale:
-            yield dataclasses.replace(machine, stale=True)
+        if hypervisor.online or stale:
+            yield dataclasses.replace(machine, site=hypervisor.site, stale=not hypervisor.online)
 
 
 def from_libvirt(uri: str, *, addresses: str) -> Fleet:

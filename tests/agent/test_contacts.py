@@ -79,8 +79,8 @@ async def test_a_machine_that_is_undefined_logs_out(world: World) -> None:
         item = await admin.until(lambda: next((i for _n, key, i in admin.published if key == OTHER_UUID), None))
         assert {**item, "updated": None} == {
             "kind": "machine", "uuid": OTHER_UUID, "name": "short", "hypervisor": "hv1", "state": "shutoff",
-            "managed": True, "memory": 64, "vcpus": 1, "title": "A short life", "description": "", "addresses": [],
-            "updated": None,
+            "managed": True, "tags": [], "memory": 64, "vcpus": 1, "title": "A short life", "description": "",
+            "addresses": [], "updated": None,
         }  # fmt: skip
         admin.send_presence_subscription(jid.split("/")[0])
         await admin.saw(jid, "xa", "shutoff")

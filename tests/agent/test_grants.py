@@ -130,6 +130,34 @@ async def test_a_role_of_ones_own_is_what_its_item_says(world: World) -> None:
         assert "define" in agent.authority.roles["owner"]
 
 
+async def test_a_grant_by_tag_reaches_what_is_tagged(world: World) -> None:
+    """A machine by its own tag, all of a hypervisor's machines by the hypervisor's; no longer when the tag is gone."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        contact = await contact_of(agent)
+        await grant(admin, "web", role="operator", scope={"tag": "web"})
+        assert await person.commands(contact) == set()
+        for action, named in (("vm_tags", {"name": "test"}), ("hypervisor_tags", {})):
+            await admin.call(HV1, action, {**named, "tags": ["web"]})
+            async with asyncio.timeout(20):
+                while "pause" not in await person.commands(contact):
+                    pass  # libvirt's event is on its way
+            await admin.call(HV1, action, {**named, "tags": ["web"], "tags_mode": "remove"})
+            async with asyncio.timeout(20):
+                while await person.commands(contact):
+                    pass
+
+
+async def test_an_owner_does_not_tag(world: World) -> None:
+    """Who tags a machine brings it under other grants; that is for those who may give them."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        contact = await contact_of(agent)
+        await grant(admin, "own", role="owner")
+        assert {"tag", "untag"}.isdisjoint(await person.commands(contact))
+        assert not await may(person, HV1, "vm_tags", name="test", tags=["web"])
+        assert not await may(person, HV1, "hypervisor_tags", tags=["web"])
+        assert agent.link.machines[TEST_UUID].tags == frozenset()
+
+
 @pytest.mark.parametrize(
     "payload",
     [

@@ -10,7 +10,10 @@ import asyncio
 import libvirt
 from archipel import xmltree
 from archipel_agent.daemon import Agent
-from world import TEST_UUID, World
+from client import Client
+from world import TEST_UUID, World, contact_of, machine
+
+HV1 = "hv1@xmpp.test/hv1"
 
 
 async def tagged(agent: Agent, *names: str) -> None:
@@ -39,10 +42,46 @@ async def test_tags_that_others_write_are_known(world: World) -> None:
         await tagged(agent)
 
 
-async def test_the_index_tells_where_a_hypervisor_stands(world: World) -> None:
-    """By the site of its configuration; without one, by none."""
-    for site in ("geneva", None):
-        async with world.agent(site=site) as agent, world.person() as admin:
-            own = "hypervisor:hv1"
-            await agent.index.refresh(own)
-            assert (await admin.items("/archipel/machines"))[own]["site"] == site
+async def test_a_tagged_machine_is_known_by_its_tags_in_the_index(world: World) -> None:
+    """Once the request is answered the agent knows, and so does whoever reads the index."""
+    async with world.agent() as agent, world.person() as admin:
+        jid = await contact_of(agent)
+        await admin.call(HV1, "vm_tags", {"names": ["te*"], "tags": ["web", "geneva"]})
+        await tagged(agent, "geneva", "web")
+        assert "untag <tags>" in await admin.says(jid, "help")
+        assert await admin.says(jid, "untag geneva,nosuch") == "test: changed tags."
+        await tagged(agent, "web")
+        await admin.until(lambda: (TEST_UUID, ["web"]) in told_tags(admin))
+        assert (await admin.items("/archipel/machines"))[TEST_UUID]["tags"] == ["web"]
+
+
+def told_tags(person: Client) -> list[tuple[str, list[str]]]:
+    """Items of the index that have been published since this person came, with their tags."""
+    return [(id_, item["tags"]) for node, id_, item in person.published if node == "/archipel/machines"]
+
+
+async def test_a_definition_from_elsewhere_does_not_tag(world: World) -> None:
+    """Who may define a machine cannot come under another grant by it."""
+    foreign = f"<metadata><t:tags xmlns:t='{xmltree.TAGS_NAMESPACE}'><t:tag name='foreign'/></t:tags></metadata>"
+    async with world.agent() as agent, world.person() as admin:
+        await admin.call(HV1, "vm_tags", {"uuid": TEST_UUID, "tags": ["web"]})
+        xml = (await admin.call(HV1, "vm", {"name": "test"}))["vm"]["uuid"]
+        xml = machine("test", xml).replace("</domain>", f"{foreign}</domain>")
+        assert (await admin.call(HV1, "vm", {"xml": xml}))["changed"]
+        await tagged(agent, "web")
+
+
+async def test_a_hypervisor_keeps_its_tags_over_a_restart(world: World) -> None:
+    """In its database, and in its item of the index, which has its site as well."""
+    own = "hypervisor:hv1"
+    async with world.agent(site="geneva") as agent, world.person() as admin:
+        assert await admin.says(HV1, "tag yourself ssd,fast") == "hv1: changed tags."
+        await admin.until(lambda: (own, ["fast", "ssd"]) in told_tags(admin))
+        assert (await admin.items("/archipel/machines"))[own]["site"] == "geneva"
+        assert not (await admin.call(HV1, "hypervisor_tags", {"tags": ["ssd"]}))["changed"]
+    async with world.agent() as agent, world.person() as admin:
+        told = (await admin.call(HV1, "hypervisor_info"))["hypervisor"]
+        assert (told["site"], told["tags"]) == (None, ["fast", "ssd"])
+        await agent.index.refresh(own)
+        item = (await admin.items("/archipel/machines"))[own]
+        assert (item["site"], item["tags"]) == (None, ["fast", "ssd"])

@@ -23,6 +23,7 @@ HYPERVISOR = "hv1"
 
 CONFIGURATION = """
 name = "{hypervisor}"
+site = "lab-1"
 state_dir = "{directory}/state"
 administrators = ["{administrator}"]
 [xmpp]

@@ -11,6 +11,8 @@ import typing as t
 import pytest
 
 VM = "archipel.orchestrator.vm"
+VM_TAGS = "archipel.orchestrator.vm_tags"
+HYPERVISOR_TAGS = "archipel.orchestrator.hypervisor_tags"
 TEMPLATE = "{{ 'ren' ~ 'dered' }}"
 MACHINES = ("web1", "web2", "db1")
 
@@ -34,20 +36,23 @@ def machines(over: t.Callable[[str], t.Any], platform: t.Any) -> t.Iterator[None
         {VM: {"name": name, "memory": 64, "state": "running" if name == "web1" else "present"}} for name in MACHINES
     ]
     names = "{% raw %}" + TEMPLATE + "{% endraw %}"
-    xmpp.play(*create, {VM: {"name": names, "memory": 64}})
+    tag = [{VM_TAGS: {"names": ["web*"], "tags": ["web"]}}, {VM_TAGS: {"name": "web1", "tags": ["acme:eu"]}}]
+    xmpp.play(*create, {VM: {"name": names, "memory": 64}}, *tag)
     wanted = {*MACHINES, TEMPLATE}
     platform.wait_until(lambda: wanted <= index(platform), "the index does not know the machines")
+    platform.wait_until(lambda: "web1" in index(platform, "acme:eu"), "the index does not know the tags")
     yield
     xmpp.play(*({VM: {"name": name, "state": "absent", "force": True}} for name in (*MACHINES, names)))
     platform.wait_until(lambda: not wanted & index(platform), "the index still knows the machines")
 
 
-def index(platform: t.Any) -> set[str]:
-    """The names of the machines in the index."""
+def index(platform: t.Any, *tags: str) -> set[str]:
+    """The names of the machines in the index that have these tags."""
     from ansible_collections.archipel.orchestrator.plugins.plugin_utils.fleet import from_platform
     from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
 
-    return {machine.name for machine in from_platform(Client(platform.account()), stale=True).machines}
+    machines = from_platform(Client(platform.account()), stale=True).machines
+    return {machine.name for machine in machines if {*tags} <= {*machine.tags}}
 
 
 def hosts(inventory: dict[str, t.Any], group: str) -> list[str]:
@@ -69,6 +74,27 @@ def test_the_platform_becomes_hosts_and_groups(xmpp: t.Any, source: dict[str, t.
     assert web1["archipel_managed"] is True
     assert web1["archipel_stale"] is False
     assert inventory["_meta"]["hostvars"]["hv1"]["archipel_online"] is True
+
+
+@pytest.mark.usefixtures("machines")
+def test_tags_and_sites_become_groups(xmpp: t.Any, source: dict[str, t.Any], platform: t.Any) -> None:
+    """Of machines and hypervisors; a machine stands where its hypervisor does. libvirt knows of no site."""
+    xmpp.play({HYPERVISOR_TAGS: {"tags": ["nvme"]}})
+    try:
+        inventory = xmpp.inventory(source)
+    finally:
+        xmpp.play({HYPERVISOR_TAGS: {"tags": [], "tags_mode": "set"}})
+    assert hosts(inventory, "tag_web") == ["web1", "web2"]
+    assert hosts(inventory, "tag_acme_eu") == ["web1"]
+    assert hosts(inventory, "tag_nvme") == ["hv1"]
+    assert hosts(inventory, "site_lab_1") == sorted([*hosts(inventory, "machines"), "hv1"])
+    variables = inventory["_meta"]["hostvars"]
+    assert variables["web1"]["archipel_tags"] == ["acme:eu", "web"]
+    assert variables["db1"]["archipel_tags"] == []
+    assert variables["web1"]["archipel_site"] == variables["hv1"]["archipel_site"] == "lab-1"
+    by_libvirt = xmpp.inventory({"uris": [platform.uri]})
+    assert hosts(by_libvirt, "tag_web") == ["web1", "web2"]
+    assert not [group for group in by_libvirt if group.startswith("site_")]
 
 
 @pytest.mark.usefixtures("machines")
@@ -112,6 +138,12 @@ def test_machines_are_chosen_by_conditions(xmpp: t.Any, source: dict[str, t.Any]
     assert hosts(chosen, "machines") == ["web1", "web2"]
     left = xmpp.inventory({**source, "include": [{"managed": True}], "exclude": [{"state": "shutoff"}]})
     assert hosts(left, "machines") == ["web1"]
+    tagged = xmpp.inventory({**source, "include": [{"tags": ["web", "acme:eu"]}, {"name": "db*", "site": "lab*"}]})
+    assert hosts(tagged, "machines") == ["db1", "web1"]
+    elsewhere = xmpp.inventory({**source, "include": [{"tags": ["web"], "site": "else*"}]})
+    assert hosts(elsewhere, "machines") == []
+    xmpp.inventory({**source, "include": [{"tags": "web"}]})
+    assert "A condition's tags are a list, not 'web'" in xmpp.last
     refused = xmpp.inventory({**source, "include": [{"nme": "x"}]})
     assert "A condition has no 'nme'" in xmpp.last
     assert not hosts(refused, "machines")

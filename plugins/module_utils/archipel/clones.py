@@ -19,7 +19,7 @@ import time
 import typing as t
 import uuid as uuids
 
-from . import belongings, cloud_init, definition, disks, images, storage, xmltree
+from . import belongings, cloud_init, definition, disks, images, storage, tags, xmltree
 from .actions import NO_PROGRESS, Names, OfMachine, Progress, action, always
 from .connection import doing, libvirt
 from .elements import Change
@@ -407,6 +407,7 @@ def _identified(node: t.Any, source: Machine, asked: Asked) -> t.Any:
             path = log.get("file", "").replace(source.name, asked.name)
             device.remove(log) if path == log.get("file") else log.set("file", path)
     _forget_seed(node)
+    tags.keep(node, None)
     xmltree.write(node, "metadata/archipel:machine?", "")
     for pool, name in belongings.noted(node):
         belongings.note(node, pool, name, owned=False)

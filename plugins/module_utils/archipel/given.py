@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import typing as t
 
-from . import definition, interfaces, xmltree
+from . import definition, interfaces, tags, xmltree
 from .actions import HIDDEN
 from .elements import Change, unit_size
 
@@ -48,13 +48,15 @@ _SECRET: t.Final = "passwd"  # of graphics; the only one that VIR_DOMAIN_XML_SEC
 
 
 def complete(given: t.Any, current: t.Any | None, aliases: t.Mapping[str, str]) -> t.Any:
-    """A copy of what was given that keeps the identity of what is there: UUID, MACs, machine type, and our metadata.
+    """A copy of what was given that keeps the identity of what is there: UUID, MACs, machine type and our
+    metadata. It has the tags that are there.
 
     ``aliases`` are libvirt's for machine types, name → canonical name.
     """
     node = copy.deepcopy(given)
     _lay_to_rest(node)
     xmltree.write(node, "devices?", "")  # none given are none wanted
+    tags.keep(node, current)
     if current is None:
         if not definition.managed(node):
             xmltree.write(node, "metadata/archipel:machine?", "")

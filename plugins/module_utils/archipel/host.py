@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from . import health, migration, xmltree
+from . import health, migration, tags, xmltree
 from .actions import Names, nearest
 from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
@@ -26,7 +26,7 @@ Check = t.Annotated[bool, "Only tell what would change."]
 class Host:
     """``peers`` knows the other hypervisors, where somebody here does. Below ``exchange`` who asks may have files of
     this host read and written; None is anywhere, since a task has no more rights there than its user. ``record`` has
-    what was measured of it earlier, where somebody keeps that.
+    what was measured of it earlier, ``label`` its site and tags, where somebody keeps those.
 
     What can be done to it is declared in classes that derive from this one, a file for each kind of thing;
     ``Hypervisor`` is all of them.
@@ -39,11 +39,13 @@ class Host:
         peers: migration.Peers | None = None,
         exchange: tuple[str, ...] | None = None,
         record: health.Record | None = None,
+        label: tags.Label | None = None,
     ) -> None:
         self.connection = connection
         self.peers = peers
         self.exchange = exchange
         self.record = record
+        self.label = label
         self._name = name
         self._capabilities: t.Any = None
         self._domain_capabilities: dict[tuple[str, ...], Capabilities | None] = {}

@@ -18,19 +18,19 @@ from .console import Consoles
 from .health import examine, past
 from .lifecycle import state_name
 from .machine import Machine, Result
-from .machines import Machines
 from .networks import Networks
 from .nwfilters import NwFilters
 from .pools import Pools
 from .secrets import Secrets
 from .size import about
 from .snapshots import Snapshots
+from .tagging import Tagging
 from .volumes import Volumes
 
 _UNITS: t.Final = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
-class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones):
+class Hypervisor(Tagging, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones):
     """What it is, and the actions of each kind of thing that it has."""
 
     @action(
@@ -103,6 +103,8 @@ class Hypervisor(Machines, Attachments, Consoles, Pools, Volumes, Secrets, Netwo
                 "threads": threads,
                 "memory": memory,
                 "uuid": xmltree.read(self.capabilities, "host/uuid"),
+                "site": self.label and self.label.site,
+                "tags": self.label and list(self.label.tags),
                 "machines": {"total": sum(counts.values()), **counts},
             }
 

@@ -9,7 +9,7 @@ import re
 import typing as t
 import uuid
 
-from . import belongings, definition, xmltree
+from . import belongings, definition, tags, xmltree
 from .actions import Phrase, action
 from .connection import doing, libvirt
 from .elements import Change
@@ -139,6 +139,7 @@ class Machine:
             "persistent": persistent,
             "autostart": autostart,
             "managed": definition.managed(node),
+            "tags": list(self.read_tags(persistent=persistent)),
             **values,
             "addresses": self.addresses(addresses) if state in RUNNING else [],
         }
@@ -192,6 +193,17 @@ class Machine:
         node = self.document(inactive=True)
         xmltree.write(node, "metadata/archipel:machine?", "" if managed else None)
         self._write_element(node)
+
+    def read_tags(self, *, persistent: bool | None = None) -> tags.Tags:
+        """``persistent``, where it is known already."""
+        with doing(f"Read the tags of {self.name}"):
+            lasting = bool(self.domain.isPersistent()) if persistent is None else persistent
+            return tags.of(self.domain, persistent=lasting)
+
+    def tag(self, wanted: tags.Tags) -> None:
+        """Give the machine these tags in place of those that it has."""
+        text = tags.document(wanted)
+        self._write_metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, xmltree.TAGS_PREFIX, xmltree.TAGS_NAMESPACE)
 
     def own(self, pool: str, volume: str, *, owned: bool = True) -> None:
         """Note that a volume was made for this machine, or no longer is its own."""
@@ -251,6 +263,7 @@ class Machine:
             *("info", "what are you", "who are you", "describe yourself", "tell me about yourself"),
             Phrase("disks", says=lambda r: _lines(map(_disk, r["vm"]["disks"])) or "I have no disk."),
             Phrase("networks", says=lambda r: _lines(map(_interface, r["vm"]["networks"])) or "I have no interface."),
+            Phrase("tags", says=lambda r: ", ".join(r["vm"]["tags"]) or "I have no tags."),
             *(
                 Phrase(
                     words, {"addresses": "any"}, lambda r: f"I am on {r['vm']['hypervisor']}. {_whereabouts(r['vm'])}"

@@ -68,7 +68,7 @@ class Machines(Host):
     @action(
         permission="view",
         changes=False,
-        phrases=("list", "machines", "who is there"),
+        phrases=("list", "machines", "who is there", "who is tagged {tags}"),
         says=lambda r: "\n".join(f"{vm['name']}: {vm['state']}" for vm in r["vms"]) or "I have no such machine.",
         lists="vms",
     )
@@ -79,6 +79,7 @@ class Machines(Host):
         uuid: Uuid = None,
         names: t.Annotated[t.Optional[list[str]], "Names or patterns, of which any is to fit."] = None,
         state: t.Annotated[t.Optional[list[t.Literal[STATES]]], "States, of which any is to fit."] = None,  # type: ignore[valid-type]
+        tags: t.Annotated[t.Optional[list[str]], "Tags, of which a machine is to have all."] = None,
         addresses: t.Annotated[AddressSource, "Where to ask for the machines' addresses."] = "none",
         limit: t.Annotated[t.Optional[int], "Tell of so many machines at most; next continues."] = None,
         after: t.Annotated[t.Optional[str], "UUID after which to continue."] = None,
@@ -98,11 +99,13 @@ class Machines(Host):
                 continue
             if state is not None and condition.state not in state:
                 continue
-            if len(vms) == limit:
-                following = vms[-1]["uuid"]
-                break
             # A machine may go between the list and the look; then there is nothing to tell of it.
             with contextlib.suppress(NotFound):
+                if tags is not None and not {*tags} <= {*machine.read_tags(persistent=condition.persistent)}:
+                    continue
+                if len(vms) == limit:
+                    following = vms[-1]["uuid"]
+                    break
                 vms.append(machine.describe(addresses=addresses, condition=condition))
         return {"changed": False, "vms": vms, "next": following}
 

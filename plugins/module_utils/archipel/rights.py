@@ -23,8 +23,8 @@ GRANTABLE: t.Final = frozenset(PERMISSIONS) - {PEER, ASKER}
 _NAMES: t.Final = frozenset(ACTIONS) | frozenset(MACHINE_ACTIONS)
 _VIEWER: t.Final = frozenset(("view",))
 _OPERATOR: t.Final = _VIEWER | {"lifecycle", "console"}
-# What a machine's own contact can be asked, whatever it may be.
-_OWNER: t.Final = _OPERATOR | {action.permission for action in MACHINE_ACTIONS.values()}
+# What a machine's own contact can be asked, whatever it may be; but who tags it brings it under other grants.
+_OWNER: t.Final = _OPERATOR | {action.permission for action in MACHINE_ACTIONS.values()} - {"tags"}
 
 # They stand here and not in a node, so that nobody can make more of them there.
 ROLES: t.Final[dict[str, frozenset[str]]] = {

@@ -651,6 +651,7 @@ class _Work:
             )
 
     def _revert(self, there: Snapshot, flags: int) -> None:
+        tags = self.machine.read_tags()
         try:
             self.machine.domain.revertToSnapshot(there.handle, flags)
         except libvirt.libvirtError as error:
@@ -660,6 +661,9 @@ class _Work:
                 f"{self.machine.name} did not go back to {there.name}, which libvirt holds for risky:"
                 f" {error.get_error_message()}. With force: true libvirt ends the machine's process and begins another."
             ) from error
+        # The snapshot has a definition of its own, with the tags of that time.
+        if self.machine.read_tags() != tags:
+            self.machine.tag(tags)
         # Not every driver heeds the flags, where a snapshot is of a machine that was off.
         state = self.machine.status[0]
         if self.asked.then == "running" and state not in RUNNING:

@@ -10,6 +10,7 @@ nor drops any.
 
 from __future__ import annotations
 
+import copy
 import re
 import typing as t
 
@@ -24,6 +25,19 @@ FORM: t.Final = "1 to 64 of letters, digits and . _ : -, beginning with a letter
 _ELEMENT: t.Final = f"{{{xmltree.TAGS_NAMESPACE}}}tags"
 
 Tags = tuple[str, ...]
+Mode = t.Literal["add", "set", "remove"]
+
+
+class Label(t.Protocol):
+    """Where a hypervisor stands, and its own tags. libvirt has no place for them."""
+
+    site: str | None
+
+    @property
+    def tags(self) -> Tags: ...
+
+    def tag(self, tags: Tags) -> None:
+        """Keep these in place of those."""
 
 
 def bound(untrusted: t.Iterable[str]) -> Tags:
@@ -34,12 +48,22 @@ def bound(untrusted: t.Iterable[str]) -> Tags:
     return tuple(sorted(set(untrusted)))
 
 
-def of(domain: t.Any) -> Tags:
+def merged(there: Tags, named: Tags, mode: Mode) -> Tags:
+    """The tags that are to be there; InvalidArgument where they are too many."""
+    if mode == "remove":
+        return tuple(tag for tag in there if tag not in named)
+    both = named if mode == "set" else tuple(sorted({*there, *named}))
+    if len(both) > MOST:
+        raise InvalidArgument(f"tags: {len(both)} are too many; at most {MOST} are kept.")
+    return both
+
+
+def of(domain: t.Any, *, persistent: bool) -> Tags:
     """A domain's tags; a libvirtError where it cannot be asked.
 
     They are those of its configuration: what a machine runs with may be older, where it goes on from saved memory.
     """
-    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else libvirt.VIR_DOMAIN_AFFECT_CURRENT
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if persistent else libvirt.VIR_DOMAIN_AFFECT_CURRENT
     try:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xmltree.TAGS_NAMESPACE, flags)
     except libvirt.libvirtError as error:
@@ -47,6 +71,23 @@ def of(domain: t.Any) -> Tags:
             return ()
         raise
     return _read(xmltree.parse_trusted(text))
+
+
+def document(tags: Tags) -> str | None:
+    """The element as virDomainSetMetadata wants it, without its namespace; None for no tags."""
+    element = xmltree.element("tags")
+    for tag in tags:
+        element.append(xmltree.element("tag", name=tag))
+    return xmltree.serialise(element) if tags else None
+
+
+def keep(node: t.Any, current: t.Any | None) -> None:
+    """Give a definition the tags of the one that is there, whatever it says itself."""
+    for element in node.findall(f"metadata/{_ELEMENT}"):
+        element.getparent().remove(element)
+    there = None if current is None else current.find(f"metadata/{_ELEMENT}")
+    if there is not None:
+        xmltree.write(node, "metadata?", "").append(copy.deepcopy(there))
 
 
 def _read(element: t.Any) -> Tags:

@@ -13,7 +13,6 @@ import signal
 import time
 import typing as t
 
-from archipel.rights import Place
 from slixmpp.exceptions import IqError, IqTimeout
 
 from . import config as configuration
@@ -28,6 +27,7 @@ from .features.grants import Grants
 from .features.health import Health
 from .features.index import Index
 from .features.jobs import Jobs
+from .features.label import Label
 from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import Arrival, MigrationInquiry
 from .features.peers import Peers
@@ -69,11 +69,11 @@ class Agent:
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
         self.health = Health(self.database, config.state_dir / "agent.db")
-        self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health)
-        self.link.here = Place(config.name, config.site)
+        self.label = Label(config.site, self.database)
+        self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health, self.label)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
-        self.index = Index(self.link, config.jid, config.site, self.pubsub, self.database)
+        self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index))

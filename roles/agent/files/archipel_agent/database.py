@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the agent keeps over a restart: passwords, jobs, grants, what it has published. One SQLite file, 0600."""
+"""What the agent keeps over a restart: passwords, jobs, grants, tags, what it has published. One SQLite file, 0600."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ MIGRATIONS: t.Final = (
         PRIMARY KEY (node, item)
     ) STRICT;
     """,
+    "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT;",
 )
 
 

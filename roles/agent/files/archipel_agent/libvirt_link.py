@@ -28,6 +28,7 @@ from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import reason_name, state_name
 from archipel.migration import Peers
 from archipel.rights import Place
+from archipel.tags import Label
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +76,10 @@ class Lane:
         self.connection: Connection | None = None
         self.hypervisor: Hypervisor | None = None
 
-    def open(self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record) -> None:
+    def open(self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record, label: Label) -> None:
         self.connection = Connection(uri)
         self.connection.open()
-        self.hypervisor = Hypervisor(self.connection, name, peers, exchange, record)
+        self.hypervisor = Hypervisor(self.connection, name, peers, exchange, record, label)
 
     def close(self) -> None:
         self.hypervisor = None
@@ -94,15 +95,16 @@ class Link:
     ``switched()`` when libvirt is lost or reached again.
     """
 
-    def __init__(self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record) -> None:
+    def __init__(
+        self, uri: str, name: str, peers: Peers, exchange: tuple[str, ...], record: Record, label: Label
+    ) -> None:
         self.uri = uri
         self.name = name
         self.peers = peers
         self.exchange = exchange
         self.record = record
+        self.label = label
         self.machines: dict[str, MachineState] = {}
-        # What grants can mean by it: it has a site and tags too, where somebody gives it some.
-        self.here = Place(name)
         self.up = asyncio.Event()
         self.why_not = f"libvirt at {uri} has not been reached yet."
         self.changed: list[t.Callable[[MachineState | None, MachineState | None], None]] = []
@@ -117,9 +119,15 @@ class Link:
     def reachable(self) -> bool:
         return self.up.is_set()
 
+    @property
+    def here(self) -> Place:
+        """What grants can mean by the hypervisor."""
+        return Place(self.name, self.label.site, frozenset(self.label.tags))
+
     def place(self, machine: MachineState) -> Place:
         """What grants can mean by a machine."""
-        return dataclasses.replace(self.here, machine=machine.uuid, tags=self.here.tags | machine.tags)
+        here = self.here
+        return dataclasses.replace(here, machine=machine.uuid, tags=here.tags | machine.tags)
 
     async def perform(self, lane: str, work: t.Callable[[Hypervisor], T]) -> T:
         """Run ``work`` with the lane's hypervisor in one of its threads."""
@@ -169,7 +177,7 @@ class Link:
         lost = self._lost
         self._waiting_events = []
         for lane in self.lanes.values():
-            host = (self.uri, self.name, self.peers, self.exchange, self.record)
+            host = (self.uri, self.name, self.peers, self.exchange, self.record, self.label)
             await loop.run_in_executor(lane.executor, lane.open, *host)
             assert lane.connection is not None
             lane.connection.on_close(functools.partial(_set_soon, loop, lost))
@@ -299,8 +307,8 @@ def _look(domain: t.Any) -> MachineState | None:
             state=state_name(state),
             reason=reason_name(state, reason),
             managed=_is_managed(domain),
-            persistent=bool(domain.isPersistent()),
-            tags=frozenset(tags.of(domain)),
+            persistent=(persistent := bool(domain.isPersistent())),
+            tags=frozenset(tags.of(domain, persistent=persistent)),
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

@@ -43,6 +43,15 @@ def test_words_and_numbers_are_such() -> None:
     assert (odd.state, odd.memory, odd.vcpus, odd.managed, odd.title) == ("nostate", None, None, False, "")
 
 
+def test_tags_and_sites_are_words() -> None:
+    """They become names of groups."""
+    assert machine(tags=["web", "{{ 1 }}", 7, None, "a b", "acme:eu"]).tags == ("web", "acme:eu")
+    assert machine(tags="web").tags == machine().tags == ()
+    told = {"name": "hv1", "site": "geneva", "tags": ["ssd"]}
+    assert (Hypervisor.read(told).site, Hypervisor.read(told).tags) == ("geneva", ("ssd",))
+    assert Hypervisor.read({**told, "site": "{{ 1 }}"}).site is Hypervisor.read({"name": "hv1"}).site is None
+
+
 @pytest.mark.parametrize("told", [{"uuid": "x"}, {"name": ""}, {"hypervisor": "a@b/c"}, {"hypervisor": "{{ 1 }}"}])
 def test_a_machine_without_identity_is_none(told: dict[str, t.Any]) -> None:
     with pytest.raises(ValueError, match="without"):
@@ -50,8 +59,8 @@ def test_a_machine_without_identity_is_none(told: dict[str, t.Any]) -> None:
 
 
 def test_a_fleet_survives_the_cache() -> None:
-    hypervisor = Hypervisor("hv1", "hv1.lab", "QEMU", 2, 4096, "9.0.0")
-    fleet = Fleet((hypervisor,), (machine(addresses=addresses("10.0.0.7")),), ("a warning",))
+    hypervisor = Hypervisor("hv1", "hv1.lab", "QEMU", 2, 4096, "9.0.0", ("ssd",), "geneva")
+    fleet = Fleet((hypervisor,), (machine(addresses=addresses("10.0.0.7"), tags=["web"]),), ("a warning",))
     assert Fleet.from_data(fleet.as_data()) == fleet
 
 

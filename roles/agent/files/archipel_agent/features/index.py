@@ -26,6 +26,7 @@ from ..entity import Result
 from ..libvirt_link import ARRIVING, LEFT, Link, MachineState
 from ..pubsub import PubSub
 from .events import now
+from .label import Label
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,13 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.25, 60.0
 # A machine gets its address some time after its start, and libvirt says nothing of it: seconds between looks.
 LOOKS_FOR_ADDRESS: t.Final = (2, 4, 8, 16, 32, 64, 128)
 ADDRESS_SOURCE: t.Final = "lease"
-COPIED: t.Final = ("name", "state", "managed", "memory", "vcpus", "addresses")
+COPIED: t.Final = ("name", "state", "managed", "tags", "memory", "vcpus", "addresses")
 
 
 class Index:
-    def __init__(self, link: Link, jid: str, site: str | None, pubsub: PubSub, database: sqlite3.Connection) -> None:
+    def __init__(self, link: Link, jid: str, label: Label, pubsub: PubSub, database: sqlite3.Connection) -> None:
         self._link = link
         self._jid = jid
-        self._site = site
         self._pubsub = pubsub
         self._database = database
         self._own = f"hypervisor:{link.name}"
@@ -56,6 +56,7 @@ class Index:
         self._flushing = asyncio.Lock()
         link.changed.append(self._changed)
         link.switched.append(self.resync)
+        label.changed.append(lambda: self._mark(self._own))
 
     @action(permission=PEER, changes=False, name="takeover", says="{msg}")
     async def answer_takeover(self, *, uuid: t.Annotated[str, "UUID of the machine."]) -> Result:
@@ -154,8 +155,7 @@ class Index:
             "kind": "hypervisor",
             "name": hypervisor.name,
             "jid": self._jid,
-            "site": self._site,
-            **{key: told[key] for key in ("hostname", "type", "cpus", "memory", "libvirt_version")},
+            **{key: told[key] for key in ("site", "tags", "hostname", "type", "cpus", "memory", "libvirt_version")},
             "agent_version": __version__,
             "machines": told["machines"]["total"],
         }

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the hypervisor is found by beside its name: its configuration's site, and its tags."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import typing as t
+
+from archipel.tags import Tags
+
+TIMEOUT = 10
+
+
+class Label:
+    """A Label for the core, which tags in its worker threads. ``changed`` are called when the tags are others."""
+
+    def __init__(self, site: str | None, database: sqlite3.Connection) -> None:
+        self.site = site
+        self.changed: list[t.Callable[[], None]] = []
+        self._database = database
+        self._loop = asyncio.get_running_loop()
+        self.tags: Tags = tuple(row["tag"] for row in database.execute("SELECT tag FROM tags ORDER BY tag"))
+
+    def tag(self, tags: Tags) -> None:
+        asyncio.run_coroutine_threadsafe(self._keep(tags), self._loop).result(TIMEOUT)
+
+    async def _keep(self, tags: Tags) -> None:
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.execute("DELETE FROM tags")
+            self._database.executemany("INSERT INTO tags VALUES (?)", [(tag,) for tag in tags])
+        self.tags = tags
+        for callback in self.changed:
+            callback()
