@@ -118,3 +118,8 @@ async def test_a_person_talks_to_a_machine_and_runs_a_command(world: World, tmp_
             raise
         finally:
             await asyncio.to_thread(terminal.stop)
+        # The test driver's machine is that of the next test, too.
+        async with world.person() as admin:
+            forgotten = await admin.call(jid, "forget", {"snapshot": "before"})
+            await agent.jobs.ended(forgotten["job"])
+            await admin.call(jid, "start")

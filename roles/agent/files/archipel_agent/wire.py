@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from archipel.actions import REQUIRED, Action, Argument, plain
+from archipel.actions import REQUIRED, Action, Argument, nearest, plain
 from archipel.errors import InvalidArgument, InvalidRequest
 from slixmpp.plugins.xep_0004.stanza import Form
 from slixmpp.xmlstream import ET
@@ -171,10 +171,14 @@ def _default(argument: Argument) -> t.Any:
 
 
 def read_form(element: ET.Element, action: Action) -> dict[str, t.Any]:
-    """What was written into the fields, as text; fields left empty are arguments not given."""
+    """What was written into the fields, as text; fields left empty are arguments not given. InvalidRequest when it is
+    no submission, InvalidArgument when a field is not of the form or occurs twice."""
+    if element.get("type") != "submit":
+        raise InvalidRequest("The form is not of the type submit.")
     fields = element.findall(f"{{{DATA}}}field")
     if len(fields) > MAX_FIELDS:
         raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.")
+    known = {a.name for a in action.arguments}
     structured = {a.name for a in action.arguments if _is_structured(a)}
     lists = {a.name for a in action.arguments if a.type is list}
     values: dict[str, t.Any] = {}
@@ -183,6 +187,8 @@ def read_form(element: ET.Element, action: Action) -> dict[str, t.Any]:
         name = field.get("var") or ""
         if name == "FORM_TYPE" or field.get("type") == "fixed":
             continue
+        if name not in known:
+            raise InvalidArgument(f"{action.name}: unknown argument {name[:80]!r}.{nearest(name, known)}")
         if name in seen:
             raise InvalidArgument(f"The form has the field {name[:80]!r} more than once.")
         seen.add(name)
