@@ -29,6 +29,7 @@ Play = t.Callable[..., list[Result]]
 KEPT: t.Final = pathlib.Path(__file__).with_name("kept.py").read_text()
 SIZE: t.Final[Task] = {"type": "qemu", "memory": 64}
 BASE: t.Final[Task] = {"name": "defined1", **SIZE}
+TPM: t.Final = "3c1b1a5e-8a5f-4f4e-9d36-0c5d1e2f3a53"  # its state lies below the machine's UUID
 GONE: t.Final[Task] = {"name": "defined1", "state": "absent", "force": True, "remove_volumes": "owned"}
 # What this kind of host refuses, and the words in which it does.
 REFUSED: t.Final = {
@@ -74,15 +75,17 @@ def test_each_attribute_is_taken_and_kept(platform: Story) -> None:
 
 
 def test_a_machine_has_secure_boot_and_a_tpm_by_name(play: Play, via: str, platform: Story) -> None:
-    """libvirt chooses the files; variables and TPM go with the machine."""
-    secure: Task = {**BASE, "memory": 256, "boot": {"secure_boot": True}, "tpm": {}, "state": "running"}
-    told, made, again, info, gone = play(
+    """libvirt chooses the files; variables and TPM go with the machine, unless they are to be kept."""
+    firmware: Task = {**BASE, "uuid": TPM, "memory": 256, "boot": {"secure_boot": True}, "tpm": {}}
+    secure = {**firmware, "state": "running"}
+    files = f"cd /var/lib/libvirt && find qemu/nvram swtpm -name 'defined1*' -o -name {TPM}"
+    told, made, again, info, kept = play(
         via,
         {VM: secure, "check_mode": True},
         {VM: secure},
         {VM: secure},
         {VM_INFO: {"name": "defined1"}},
-        {VM: GONE},
+        {VM: {**GONE, "keep_nvram": True, "keep_tpm": True}},
     )
     assert told["changes"] == made["changes"]
     assert not again["changed"], again
@@ -90,8 +93,11 @@ def test_a_machine_has_secure_boot_and_a_tpm_by_name(play: Play, via: str, platf
     assert (vm["state"], vm["boot"]["firmware"], vm["tpm"]["version"]) == ("running", "efi", "2.0")
     assert (vm["boot"]["loader_secure"], vm["features"]["smm"]) == (True, True)
     assert "secboot" in vm["boot"]["loader"] or ".ms." in vm["boot"]["loader"]
+    assert not kept["failed"]
+    assert sorted(platform.on("hv1", files).split()) == ["qemu/nvram/defined1_VARS.fd", f"swtpm/{TPM}"]
+    _defined, gone = play(via, {VM: firmware}, {VM: GONE})
     assert not gone["failed"]
-    assert "defined1" not in platform.on("hv1", "ls /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm")
+    assert platform.on("hv1", files) == ""
 
 
 def test_what_the_host_cannot_is_refused_with_what_it_can(play: Play) -> None:

@@ -47,11 +47,12 @@ def image(platform: Story) -> t.Iterator[dict[str, str]]:
     platform.on("hv1", "systemctl stop guide-image")
 
 
-@pytest.fixture
-def guide(image: dict[str, str], tmp_path: pathlib.Path) -> pathlib.Path:
-    """The guide's play as a file."""
+@pytest.fixture(params=["xmpp"])
+def guide(request: pytest.FixtureRequest, image: dict[str, str], tmp_path: pathlib.Path) -> pathlib.Path:
+    """The guide's play as a file; by XMPP, as it is written, or by libvirt."""
     header, *blocks = (yaml.safe_load(textwrap.dedent(block)) for block in BLOCK.findall(GUIDE.read_text()))
     (play,) = header
+    play["module_defaults"]["group/archipel.orchestrator.archipel"]["via"] = request.param
     play["module_defaults"]["archipel.orchestrator.vm"] = TINY
     play["vars"].update(image)
     play["tasks"] = [task for block in blocks for task in block]
@@ -65,6 +66,7 @@ def left(story: Story) -> str:
     return story.on("hv1", "virsh list --all --name; virsh net-list --all --name; virsh vol-list default")
 
 
+@pytest.mark.parametrize("guide", ["libvirt", "xmpp"], indirect=True)
 def test_from_nothing_the_guide_passes_check_mode(platform: Story, guide: pathlib.Path) -> None:
     """Each task tells what it would do though those before it have done nothing."""
     before = left(platform)

@@ -119,6 +119,17 @@ def test_a_machine_goes_back_with_its_memory(platform: Story, play: Play, page: 
 
 
 @pytest.mark.usefixtures("snap1")
+def test_its_address_is_told_by_its_agent(play: Play, via: str) -> None:
+    """On a bridge that no DHCP server of libvirt's knows of; who asks for a lease alone is told that there is none."""
+    wait = {VM: {"name": "snap1", "wait_for_ip": "agent", "wait_timeout": 60}}
+    told, late = play(via, wait, {VM: {"name": "snap1", "wait_for_ip": "lease", "wait_timeout": 1}})
+    ok([told])
+    sources = {a["source"] for a in told["vm"]["addresses"] if a["address"].endswith(f".{SNAP}")}
+    assert sources == {"agent"}, told["vm"]["addresses"]
+    assert "snap1 has no address yet, by lease. Waited 1 s." in late["msg"]
+
+
+@pytest.mark.usefixtures("snap1")
 def test_file_systems_are_frozen_by_the_guest_agent(play: Play, page: t.Any, platform: Story) -> None:
     """Of a running machine, for an external snapshot without its memory; the agent has heard it."""
     connected = "until virsh dumpxml snap1 | grep -q guest_agent.*[^s]connected; do sleep 0.2; done"
