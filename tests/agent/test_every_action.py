@@ -17,6 +17,8 @@ from archipel_agent.doors.chat import match
 from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.peers import Peers
+from archipel_agent.features.schedule import Schedules
+from archipel_agent.features.succession import Succession
 from client import COMMANDS, Client, error_of
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
@@ -85,15 +87,18 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
+    "schedule": ({"name": "every", "action": "vm_info", "cron": "0 0 29 2 *"}, "schedule"),
+    "schedule_info": ({"name": "every"}, "schedules"),
+    "inherit": ({"uuid": TEST_UUID, "token": "every", "schedules": []}, "taken"),
 }
-BETWEEN_HYPERVISORS: t.Final = {"destination", "handover", "takeover"}
+BETWEEN_HYPERVISORS: t.Final = {"destination", "handover", "inherit", "takeover"}
 
 
 def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    features = (actions_of(feature, "hypervisor") for feature in (Index, Jobs, Peers))
+    features = (actions_of(feature, "hypervisor") for feature in (Index, Jobs, Peers, Schedules, Succession))
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 
@@ -156,7 +161,7 @@ async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str,
     form = answer.find(f"{{{DATA}}}x")
     fields = {field.get("var", "").split(".")[0]: True for field in form.iter(f"{{{DATA}}}field")}
     told = form.find(f"{{{DATA}}}reported") is not None
-    tables = dict.fromkeys(("vms", "snapshots", "networks", "pools"), True) if told else {}
+    tables = dict.fromkeys(("vms", "snapshots", "networks", "pools", "schedules"), True) if told else {}
     return {**fields, **tables, "changed": True}
 
 

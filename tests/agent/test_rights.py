@@ -100,7 +100,7 @@ async def test_administrators_do_not_act_as_peers(world: World) -> None:
     async with world.agent(), world.person() as admin, world.person("hv2", resource="hv2") as peer:
         with pytest.raises(IqError, match="item-not-found"):
             await admin.call(HV1, "handover", {"uuid": TEST_UUID})
-        assert await peer.commands(HV1) == {"destination", "handover", "takeover"}
+        assert await peer.commands(HV1) == {"destination", "handover", "inherit", "takeover"}
         with pytest.raises(IqError, match="item-not-found"):
             await peer.call(HV1, "vm_info")
         answer = await peer.call(HV1, "destination", {"uuid": TEST_UUID})

@@ -31,6 +31,8 @@ from .features.label import Label
 from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import Arrival, MigrationInquiry
 from .features.peers import Peers
+from .features.schedule import Schedules
+from .features.succession import Succession
 from .hypervisor_entity import HypervisorEntity
 from .libvirt_link import Link
 from .pubsub import PubSub
@@ -76,7 +78,10 @@ class Agent:
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
-        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index))
+        self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
+        succession = Succession(self.schedules, self.link, self.peers)
+        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index, self.schedules, succession))
+        self.schedules.attach(self.dispatcher, entity, succession)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
         self.contacts = Contacts(
             config.contacts,
@@ -103,6 +108,7 @@ class Agent:
             self.pubsub.serve(self.index),
             self.pubsub.serve(self.grants),
             self.health.run(self.link),
+            self.schedules.run(),
             systemd.keep_watchdog_quiet(),
         )
         tasks = [asyncio.ensure_future(work) for work in forever]
@@ -119,7 +125,9 @@ class Agent:
             task.result()
 
     async def _close(self) -> None:
-        await asyncio.gather(self.jobs.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS))
+        await asyncio.gather(
+            self.jobs.drain(LAST_SECONDS), self.schedules.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS)
+        )
         if self.session.online.is_set():
             with contextlib.suppress(IqError, IqTimeout, TimeoutError):
                 await asyncio.wait_for(self.events.flush(), 2)

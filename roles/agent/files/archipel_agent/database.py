@@ -56,6 +56,21 @@ MIGRATIONS: t.Final = (
     ) STRICT;
     """,
     "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT;",
+    """
+    CREATE TABLE schedules (
+        machine TEXT NOT NULL,
+        name TEXT NOT NULL,
+        machine_name TEXT NOT NULL,
+        author TEXT NOT NULL,
+        definition TEXT NOT NULL,
+        next TEXT,
+        last TEXT,
+        leaving TEXT,
+        token TEXT,
+        PRIMARY KEY (machine, name)
+    ) STRICT;
+    CREATE TABLE inherited (token TEXT PRIMARY KEY, taken INTEGER NOT NULL, time TEXT NOT NULL) STRICT;
+    """,
 )
 
 

@@ -23,7 +23,7 @@ from archipel.actions import ASKER, MACHINE, NO_PROGRESS, Action, always, find
 from archipel.errors import ArchipelError, Conflict, Forbidden, Unavailable
 
 from .authority import Authority
-from .entity import Entity, Result
+from .entity import Entity, Result, asker
 from .features.events import Deed, Events
 from .features.jobs import Job, Jobs
 from .libvirt_link import LANES
@@ -110,9 +110,20 @@ class Dispatcher:
 
     async def __call__(self, request: Request) -> tuple[Action, Result]:
         """The action that was meant, and its result; or an ArchipelError."""
+        asking = asker.set(request.who)
+        try:
+            return await self._answer(request)
+        finally:
+            asker.reset(asking)
+
+    def examine(self, request: Request) -> tuple[Action, dict[str, t.Any], Filter]:
+        """What is asked for, bound, when they may; or an ArchipelError."""
         action = self.find(request.entity, request.who, request.untrusted_action, request.door)
         arguments = action.bind(request.untrusted_arguments, text=request.text)
-        told = self._permit(request, action, arguments)
+        return action, arguments, self._permit(request, action, arguments)
+
+    async def _answer(self, request: Request) -> tuple[Action, Result]:
+        action, arguments, told = self.examine(request)
         with self._counted(request.who.bare):
             if action.long:
                 return action, self._begin(request, action, arguments)

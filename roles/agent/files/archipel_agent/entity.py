@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import typing as t
 
+import slixmpp
 from archipel.actions import Action, Progress
 from archipel.rights import Place
 
 from .libvirt_link import MachineState
 
 Result = dict[str, t.Any]
+# Who asks, for the few actions to which it matters; set while a request runs.
+asker: contextvars.ContextVar[slixmpp.JID] = contextvars.ContextVar("asker")
 
 
 @dataclasses.dataclass(frozen=True)

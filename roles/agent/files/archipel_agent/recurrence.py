@@ -58,6 +58,16 @@ EARLIEST_YEAR: t.Final = 2000
 SHIFT: t.Final = 7600
 
 
+class Once:
+    """A single instant."""
+
+    def __init__(self, when: datetime.datetime) -> None:
+        self._when = when
+
+    def after(self, instant: datetime.datetime) -> datetime.datetime | None:
+        return self._when if self._when > instant else None
+
+
 class Recurrence:
     """The instants at which a rule of wall clock times happens."""
 
@@ -145,7 +155,7 @@ class Rule(Recurrence):
 
 
 def instant(untrusted: str, argument: str) -> datetime.datetime:
-    """The instant that a text names: ISO 8601 with a zone."""
+    """The instant that a text names, to the second: ISO 8601 with a zone."""
     try:
         found = datetime.datetime.fromisoformat(untrusted)
     except ValueError:
@@ -156,7 +166,7 @@ def instant(untrusted: str, argument: str) -> datetime.datetime:
         )
     if not EARLIEST_YEAR < found.year < 9999 - SHIFT:
         raise InvalidArgument(f"{argument}: {untrusted[:80]!r} is too far away.")
-    return found.astimezone(UTC)
+    return found.astimezone(UTC).replace(microsecond=0)
 
 
 def written(when: datetime.datetime) -> str:
