@@ -90,7 +90,7 @@ async def test_a_person_fills_in_a_form(world: World) -> None:
         assert fields["xml"]["type"] == "text-multi"
         assert (fields["force"]["type"], fields["force"]["value"]) == ("boolean", False)
         answer = await conversation.step(
-            "complete", conversation.filled(name="test", state="destroyed", wait_timeout="20", uuid="", definition="")
+            "complete", conversation.filled(name="test", state="destroyed", wait_timeout="20", uuid="", autostart="")
         )
         assert answer["status"] == "completed"
         assert (await admin.call(HV1, "vm_info"))["vms"][0]["state"] == "shutoff"
@@ -144,6 +144,39 @@ async def test_a_second_form_follows_where_the_first_decides_what_it_offers(worl
         assert answer["status"] == "completed"
         for left in (agent.jobs.changing(TEST_UUID),):
             assert left is None or (await agent.jobs.ended(left.id)).state == "succeeded"
+
+
+async def test_a_definition_is_asked_for_by_its_keys(world: World) -> None:
+    """Each has a field of its own, so that nobody has to write JSON for a disk; what is wrong in one is named."""
+    async with world.agent() as agent, world.person() as admin:
+        machine = await contact_of(agent)
+        conversation = Conversation(admin, machine, "disk")
+        fields = (await conversation.step("execute"))["form"].get_fields()
+        assert fields["disk.size"]["desc"].startswith("Size in GiB")
+        assert [option["value"] for option in fields["disk.pool"].get_options()] == ["default-pool"]
+        with pytest.raises(IqError) as failed:
+            await conversation.step("complete", conversation.filled(**{"disk.target": "vdx", "disk.size": "much"}))
+        assert "disk.size: 'much' cannot be read as int" in error_of(failed.value)["msg"]
+        conversation = Conversation(admin, machine, "disk")
+        await conversation.step("execute")
+        values = {"disk.target": "vdx", "disk.path": "/srv/form.qcow2", "disk.readonly": "yes", "check": "1"}
+        job = (
+            (await conversation.step("complete", conversation.filled(**values)))["notes"][0][1].split()[-1].rstrip(".")
+        )
+        ended = await agent.jobs.ended(job)
+        assert ended.result is not None
+        assert "disks[vdx]" in ended.result["changes"][0]["path"]
+        assert ended.result["changes"][0]["new"]["readonly"] is True
+
+
+async def test_what_is_left_as_it_is_is_neither_yes_nor_no(world: World) -> None:
+    """A truth without a default is a choice of two that need not be made; one with a default is a boolean."""
+    async with world.agent(), world.person() as admin:
+        fields = (await Conversation(admin, HV1, "vm").step("execute"))["form"].get_fields()
+        assert fields["autostart"]["type"] == "list-single"
+        assert [option["value"] for option in fields["autostart"].get_options()] == ["yes", "no"]
+        assert not fields["autostart"]["value"]
+        assert fields["check"]["type"] == "boolean"
 
 
 async def test_too_much_to_choose_from_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,9 @@ async def test_every_action_as_a_command(world: World, door: str) -> None:
 async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Fill the form of an action in, the values as text, and return what the result's form tells."""
     answer = await person.command(jid, node)
+    definitions = {name: value for name, value in arguments.items() if isinstance(value, dict)}
+    keys = {f"{name}.{key}": item for name, value in definitions.items() for key, item in value.items()}
+    arguments = {**{name: value for name, value in arguments.items() if name not in definitions}, **keys}
     left = set(arguments)
     while answer.get("status") == "executing":
         offered = {field.get("var") for field in answer.iter(f"{{{DATA}}}field")}

@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from archipel.actions import REQUIRED, Action, Argument, nearest, plain
+from archipel.actions import REQUIRED, Action, Argument, Names, nearest, plain
 from archipel.errors import InvalidArgument, InvalidRequest
 from slixmpp.plugins.xep_0004.stanza import Form
 from slixmpp.xmlstream import ET
@@ -32,6 +32,7 @@ MAX_FIELDS = 100
 LONGEST_LABEL = 60
 MENTIONED = 20
 
+_TYPES: t.Final = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
 _TOO_DEEP = f"The JSON is nested deeper than {MAX_DEPTH}."
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -109,6 +110,27 @@ def offers_element(*, more: bool) -> ET.Element:
 # Forms
 
 
+def fields_of(arguments: t.Iterable[Argument]) -> t.Iterator[Argument]:
+    """What a form asks for: of a definition, each of its keys (``disk.size``); what is nested in them is JSON."""
+    for argument in arguments:
+        options = getattr(argument.type, "options", None)
+        if options is None:
+            yield argument
+            continue
+        for key, option in options.items():
+            yield Argument(
+                f"{argument.name}.{key}",
+                _TYPES[option["type"]],
+                option["help"],
+                default=None,
+                choices=tuple(option.get("choices", ())),
+                elements=_TYPES.get(option.get("elements")),
+                optional=True,
+                secret=bool(option.get("no_log")),
+                names=Names(key) if key in ("pool", "network") else None,
+            )
+
+
 def form_element(
     action: Action, arguments: t.Iterable[Argument], choices: t.Mapping[str, t.Sequence[str]] | None = None
 ) -> ET.Element:
@@ -126,6 +148,9 @@ def form_element(
             help += f" and {len(there) - MENTIONED} more." if len(there) > MENTIONED else "."
         elif there:
             argument = dataclasses.replace(argument, choices=tuple(there))
+        elif argument.type is bool and not isinstance(argument.default, bool):
+            # Many clients have no boolean that is neither: what is left as it is would be turned off.
+            argument = dataclasses.replace(argument, type=str, choices=("yes", "no"))
         field = form.add_field(
             var=argument.name,
             ftype=_field_type(argument),
@@ -145,7 +170,7 @@ def form_element(
 def _label(argument: Argument) -> str:
     """What its help begins with if that is short, and otherwise its name."""
     first = plain(argument.help).partition(". ")[0].rstrip(".")
-    return first if len(first) <= LONGEST_LABEL else argument.name.replace("_", " ").capitalize()
+    return first if len(first) <= LONGEST_LABEL else re.sub("[_.]", " ", argument.name).capitalize()
 
 
 def _field_type(argument: Argument) -> str:
@@ -178,9 +203,7 @@ def read_form(element: ET.Element, action: Action) -> dict[str, t.Any]:
     fields = element.findall(f"{{{DATA}}}field")
     if len(fields) > MAX_FIELDS:
         raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.")
-    known = {a.name for a in action.arguments}
-    structured = {a.name for a in action.arguments if _is_structured(a)}
-    lists = {a.name for a in action.arguments if a.type is list}
+    known = {argument.name: argument for argument in fields_of(action.arguments)}
     values: dict[str, t.Any] = {}
     seen: set[str] = set()
     for field in fields:
@@ -195,10 +218,13 @@ def read_form(element: ET.Element, action: Action) -> dict[str, t.Any]:
         lines = [value.text or "" for value in field.findall(f"{{{DATA}}}value")]
         if not any(line.strip() for line in lines):
             continue
-        if name in lists and name not in structured:
-            values[name] = [line.strip() for line in lines if line.strip()]
+        is_list = known[name].type is list and not _is_structured(known[name])
+        value = [line.strip() for line in lines if line.strip()] if is_list else "\n".join(lines)
+        whole, _dot, key = name.partition(".")
+        if key:
+            values.setdefault(whole, {})[key] = known[name].bind(value, text=True)
         else:
-            values[name] = "\n".join(lines)
+            values[name] = value
     return values
 
 

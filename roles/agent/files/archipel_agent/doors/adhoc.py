@@ -152,6 +152,7 @@ class AdhocDoor:
         asked = first or [a for a in action.arguments if given is None or a not in decisive(action.arguments)]
         given = given or {}
         request = Request(self._contact.entity, who, NAME, action.name, given, text=True)
+        asked = list(wire.fields_of(asked))
         offered = await choices(self._dispatch, request, self._contact.host, asked, given)
         session = FormSession(
             secrets.token_hex(8), who, action, time.monotonic() + SESSION_LIFETIME, given, bool(first)
