@@ -14,6 +14,7 @@ from archipel.actions import Action, actions_of
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from archipel_agent.daemon import Agent
 from archipel_agent.doors.chat import match
+from archipel_agent.features.grants import Grants
 from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.peers import Peers
@@ -84,6 +85,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "volume_info": ({"pool": "every"}, "changed"),
     "secret": ({"usage_type": "ceph", "usage": "client.every", "value": "a key"}, "unsupported"),
     "job": ({"id": "nosuch"}, "not_found"),
+    "permission_info": ({"name": "test"}, "jid"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
@@ -98,7 +100,7 @@ def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    features = (actions_of(feature, "hypervisor") for feature in (Index, Jobs, Peers, Schedules, Succession))
+    features = (actions_of(feature, "hypervisor") for feature in (Grants, Index, Jobs, Peers, Schedules, Succession))
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 

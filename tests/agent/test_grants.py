@@ -13,13 +13,11 @@ import typing as t
 import pytest
 from archipel_agent.daemon import Agent
 from client import Client
+from grants import EVERYWHERE, PERMISSIONS, ROLES, STRANGER, grant, told, withdraw, withdraw_all
 from slixmpp.exceptions import IqError
-from world import TEST_UUID, World, contact_of
+from world import TEST_UUID, World, contact_of, machine
 
 HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
-ROLES, PERMISSIONS = "/archipel/roles", "/archipel/permissions"
-STRANGER = "stranger@xmpp.test"
-EVERYWHERE: t.Final = {"platform": True}
 
 
 @pytest.fixture
@@ -28,33 +26,6 @@ def world(world: World) -> t.Iterator[World]:
     asyncio.run(withdraw_all(world))
     yield world
     asyncio.run(withdraw_all(world))
-
-
-async def withdraw_all(world: World) -> None:
-    async with world.person() as admin:
-        for node in (ROLES, PERMISSIONS):
-            await admin.empty(node)
-
-
-async def told(admin: Client, item: str, *, new: bool = True, hypervisors: t.Collection[str] = ("hv1",)) -> None:
-    """Return when the agents have said that they took over what stands under that name."""
-
-    def said() -> bool:
-        events = [e for e in admin.events("rights") if e["item"] == item and (e["new"] is not None) == new]
-        return {event["hypervisor"] for event in events} >= set(hypervisors)
-
-    await admin.until(said)
-
-
-async def grant(admin: Client, name: str, **what: t.Any) -> None:
-    await admin.publish(PERMISSIONS, name, {"jid": STRANGER, "scope": EVERYWHERE, **what})
-    await told(admin, name)
-
-
-async def withdraw(admin: Client, name: str) -> None:
-    admin.published.clear()
-    await admin.plugin["xep_0060"].retract("pubsub.xmpp.test", PERMISSIONS, name, notify=True)
-    await told(admin, name, new=False)
 
 
 async def may(person: Client, jid: str, action: str, **arguments: t.Any) -> bool:
@@ -247,3 +218,137 @@ async def test_a_job_under_way_goes_on_when_the_right_goes(world: World) -> None
         await withdraw(admin, "own")
         assert (await agent.jobs.ended(begun["job"])).state == "succeeded"
         assert await person.commands(HV1) == set()
+
+
+# Machines
+
+
+WEB: t.Final = "8e6ac5a0-37a1-4b29-8a0e-6b3a4d1f2c52"
+DANGEROUS: t.Final = (
+    ("vm", {"xml": machine("web", WEB)}),
+    ("vm", {"definition": {"disks": [{"path": "/etc/shadow"}]}}),
+    ("vm", {"definition": {"disks": [{"pool": "default", "vol": "another.qcow2"}]}}),
+    ("vm", {"definition": {"filesystems": [{"source": "/", "target": "root"}]}}),
+    ("vm", {"definition": {"host_devices": [{"type": "pci", "address": "0000:00:02.0"}]}}),
+    ("vm", {"definition": {"boot": {"kernel": "/etc/shadow"}}}),
+    ("vm", {"definition": {"networks": [{"bridge": "br0"}]}}),
+    ("vm_disk", {"disk": {"target": "vdb", "path": "/etc/shadow"}}),
+    ("vm_media", {"path": "/etc/shadow"}),
+    ("vm_nic", {"interface": {"network": "default"}}),
+    ("vm_clone", {"clone": "twin"}),
+    ("vm_migrate", {"destination_uri": "qemu+ssh://elsewhere/system"}),
+)
+
+
+async def defined(admin: Client) -> None:
+    await admin.call(HV1, "vm", {"state": "present", "xml": machine("web", WEB)})
+
+
+async def gone(admin: Client) -> None:
+    await admin.call(HV1, "vm", {"uuid": WEB, "state": "absent", "force": True})
+
+
+async def test_a_right_to_a_machine_is_a_right_to_that_machine(world: World) -> None:
+    """Its owner has its contact whole and, at the hypervisor, what names it alone; other machines are not there."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        other = await contact_of(agent)
+        await defined(admin)
+        contact = await contact_of(agent, WEB)
+        await grant(admin, "web", role="owner", scope={"machine": WEB})
+        assert {"start", "eject", "migrate"} <= await person.commands(contact)
+        assert "clone" not in await person.commands(contact)
+        assert await person.commands(other) == set()
+        assert {"vm", "vm_info"} <= await person.commands(HV1)
+        assert {"hypervisor_info", "network_info", "pool", "vm_clone"}.isdisjoint(await person.commands(HV1))
+        assert (await person.call(HV1, "vm", {"name": "web", "state": "running"}))["changed"]
+        assert (await person.call(HV1, "vm", {"uuid": WEB.upper(), "definition": {"vcpus": 2}}))["changed"]
+        for named in ({"name": "test"}, {"uuid": TEST_UUID}, {"names": ["web", "test"]}, {"names": ["*"]}, {}):
+            assert not await may(person, HV1, "vm", state="destroyed", **named), named
+        assert agent.link.machines[TEST_UUID].state == "running"
+        # A new machine whose name is the UUID of one's own is a new machine.
+        assert not await may(person, HV1, "vm", name=WEB, definition={"memory": 64})
+        assert [vm["name"] for vm in (await person.call(HV1, "vm_info"))["vms"]] == ["web"]
+        assert (await person.call(HV1, "vm_info", {"name": "te*"}))["vms"] == []
+        assert await person.says(HV1, "list") == "web: running"
+        await gone(admin)
+
+
+async def test_a_right_to_a_machine_does_not_reach_the_hypervisor(world: World) -> None:
+    """What a definition, or an argument, can take of the host needs a right to the host."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        await contact_of(agent)
+        await grant(admin, "web", role="administrator", scope={"machine": TEST_UUID})
+        for action, arguments in DANGEROUS:
+            assert not await may(person, HV1, action, name="test", **arguments), (action, arguments)
+        for action in ("disk", "media", "nic", "migrate"):
+            arguments = dict(next(given for name, given in DANGEROUS if name == f"vm_{action}"))
+            assert not await may(person, await contact_of(agent), action, **arguments), action
+        await admin.until(lambda: len(admin.events("refused")) >= 6)
+        assert {"subjects": [TEST_UUID], "who": STRANGER}.items() <= admin.events("refused")[0].items()
+
+
+async def test_a_grant_on_a_site_is_for_its_hypervisors(world: World) -> None:
+    """The hypervisors of another site know nothing of it."""
+    async with (
+        world.agent(site="geneva"),
+        world.agent("hv2", site="vaud"),
+        world.person() as admin,
+        world.person("stranger") as person,
+    ):
+        await admin.publish(PERMISSIONS, "geneva", {"jid": STRANGER, "role": "viewer", "scope": {"site": "geneva"}})
+        await told(admin, "geneva", hypervisors=("hv1", "hv2"))
+        assert "vm_info" in await person.commands(HV1)
+        assert await person.commands(HV2) == set()
+
+
+async def test_a_grant_to_a_group_is_for_its_members(world: World) -> None:
+    """Whoever comes into a shared group, or leaves it, has or loses its rights at once; other groups do not matter."""
+    api = world.server.api
+    stranger, hypervisor = {"user": "stranger", "host": "xmpp.test"}, {"user": "hv1", "host": "xmpp.test"}
+    names = ("web-people", "db-people", "hypervisors")
+    try:
+        for name, display in ((names[0], ()), (names[1], ()), (names[2], names[:2])):
+            title = name.replace("-", " ").title()
+            api("srg_create", group=name, host="xmpp.test", label=title, description="", display="\\n".join(display))
+        api("srg_user_add", **hypervisor, group="hypervisors", grouphost="xmpp.test")
+        async with world.agent(), world.person() as admin, world.person("stranger") as person:
+            await grant(admin, "web", jid=None, group="Web People", role="viewer")
+            for action, group, seen in (
+                ("srg_user_add", "web-people", True),
+                ("srg_user_add", "db-people", True),
+                ("srg_user_del", "db-people", True),
+                ("srg_user_del", "web-people", False),
+            ):
+                api(action, **stranger, group=group, grouphost="xmpp.test")
+                while ("vm_info" in await person.commands(HV1)) != seen:
+                    await asyncio.sleep(0.05)
+    finally:
+        for name in names:
+            api("srg_delete", group=name, host="xmpp.test")
+
+
+async def test_a_domain_is_everybody_there(world: World) -> None:
+    """Every account of that domain, and of no other."""
+    async with world.agent(), world.person() as admin, world.person("stranger") as person:
+        await grant(admin, "all", jid=None, domain="xmpp.test", role="viewer")
+        assert "vm_info" in await person.commands(HV1)
+        await grant(admin, "all", jid=None, domain="test", role="viewer", permissions=None)
+        assert await person.commands(HV1) == set()
+
+
+async def test_people_are_told_what_they_may_and_why(world: World) -> None:
+    """Everybody who may anything asks for himself, administrators for all; the answer is the authority's own."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        contact = await contact_of(agent)
+        assert not await may(person, HV1, "permission_info")
+        await grant(admin, "see", role="viewer")
+        await grant(admin, "restart", permissions=["reboot"], scope={"machine": TEST_UUID})
+        mine = await person.call(HV1, "permission_info", {"name": "test"})
+        assert {each["name"] for each in mine["actions"]} == await person.commands(contact)
+        assert {"name": "reboot", "permission": "lifecycle", "by": ["grant restart"]} in mine["actions"]
+        assert {"name": "state", "permission": "view", "by": ["grant see"]} in mine["actions"]
+        assert mine == await admin.call(HV1, "permission_info", {"jid": STRANGER, "uuid": TEST_UUID})
+        for jid in ("admin@xmpp.test", "nobody@xmpp.test"):
+            with pytest.raises(IqError, match="forbidden"):
+                await person.call(HV1, "permission_info", {"jid": jid})
+        assert "vm_info" in await person.says(HV1, "what may I do")

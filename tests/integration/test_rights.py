@@ -12,6 +12,7 @@ from playbook import assert_cycle, cycle
 
 ROLE = "archipel.orchestrator.role"
 PERMISSION = "archipel.orchestrator.permission"
+INFO = "archipel.orchestrator.permission_info"
 
 
 @pytest.fixture
@@ -40,6 +41,17 @@ def test_a_grant_comes_changes_and_goes(xmpp: t.Any) -> None:
         "role": "viewer",
         "scope": {"platform": True},
     }
+
+
+def test_what_somebody_may_is_told(xmpp: t.Any) -> None:
+    _granted, told, _gone = xmpp.play(
+        {PERMISSION: {"name": "g", "jid": "alice@xmpp.test", "permissions": ["vm_info"], "scope": {"platform": True}}},
+        {INFO: {"hypervisor": "hv1", "jid": "alice@xmpp.test"}, "until": "result_1.actions", "delay": 1},
+        {PERMISSION: {"name": "g", "state": "absent"}},
+    )
+    allowed = {action["name"]: action["by"] for action in told["actions"]}
+    assert allowed["vm_info"] == ["grant g"]
+    assert "vm" not in allowed
 
 
 GRANT: t.Final = {"name": "g", "jid": "alice@xmpp.test", "scope": {"platform": True}}

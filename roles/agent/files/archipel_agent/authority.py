@@ -77,6 +77,11 @@ class Authority:
             if grant.reaches(place) and (action.permission == ASKER or wanted & self.permissions(grant)):
                 yield f"grant {grant.name}"
 
+    def administers(self, who: slixmpp.JID, place: Place) -> bool:
+        """Whether they are an administrator there, by the configuration or by a grant."""
+        grants = (grant for grant in self.grants_of(who) if grant.role == "administrator" and grant.reaches(place))
+        return who.bare in self.administrators or next(grants, None) is not None
+
     def touched(self, who: slixmpp.JID, machines: t.Iterable[MachineState]) -> list[MachineState]:
         """Of the machines to which grants, or being their owner, can give a right, one of each sort."""
         grants = list(self.grants_of(who))

@@ -24,6 +24,7 @@ from .dispatch import Dispatcher
 from .features.contacts import Contacts
 from .features.events import Events
 from .features.grants import Grants
+from .features.groups import Groups
 from .features.health import Health
 from .features.index import Index
 from .features.jobs import Jobs
@@ -67,12 +68,13 @@ class Agent:
         self.authority = Authority(config.administrators, config.peers)
         self.pubsub = PubSub(xmpp.domain, self.session)
         self.events = Events(config.name, self.pubsub)
-        self.grants = Grants(self.authority, self.session, self.pubsub, self.database, self.events)
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
         self.health = Health(self.database, config.state_dir / "agent.db")
         self.label = Label(config.site, self.database)
         self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health, self.label)
+        self.grants = Grants(self.authority, self.link, self.session, self.pubsub, self.database, self.events)
+        self.groups = Groups(self.authority, self.session, self.pubsub, self.database)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
@@ -80,7 +82,8 @@ class Agent:
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
-        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index, self.schedules, succession))
+        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index, self.schedules, succession, self.grants))
+        self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
         self.contacts = Contacts(
@@ -107,6 +110,7 @@ class Agent:
             self.pubsub.serve(self.events),
             self.pubsub.serve(self.index),
             self.pubsub.serve(self.grants),
+            self.pubsub.serve(self.groups),
             self.health.run(self.link),
             self.schedules.run(),
             systemd.keep_watchdog_quiet(),

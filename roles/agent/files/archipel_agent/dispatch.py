@@ -30,7 +30,7 @@ from .libvirt_link import LANES
 
 # Requests of one JID that are under way, whatever they do.
 MAX_IN_FLIGHT = 256
-# A stranger who knocks without end leaves one event in so many seconds for each action.
+# A stranger who knocks without end leaves one event in so many seconds for each action and door.
 REFUSALS_APART = 10.0
 
 
@@ -46,6 +46,7 @@ class Request:
     text: bool = False
 
 
+# What may be told of a result.
 Filter = t.Callable[[Result], Result]
 
 
@@ -67,7 +68,7 @@ class Dispatcher:
         self._turns: dict[tuple[str, str], asyncio.Semaphore] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._refused: dict[tuple[str, str, str], float] = {}
+        self._refused: dict[tuple[str, str, str, str], float] = {}
 
     def visible(self, entity: Entity, who: slixmpp.JID) -> dict[str, Action]:
         """The actions of an entity that this JID may call, be it for one of its machines only."""
@@ -164,7 +165,7 @@ class Dispatcher:
         return {"changed": False, "job": job.id, "msg": f"{action.name} has begun as job {job.id}."}
 
     def _refuse(self, deed: Deed) -> None:
-        key, now = (deed.who, deed.entity, deed.action), time.monotonic()
+        key, now = (deed.who, deed.entity, deed.action, deed.door), time.monotonic()
         if now - self._refused.get(key, -REFUSALS_APART) < REFUSALS_APART:
             return
         self._refused = {k: when for k, when in self._refused.items() if now - when < REFUSALS_APART}

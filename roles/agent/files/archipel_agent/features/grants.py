@@ -16,13 +16,18 @@ import sqlite3
 import typing as t
 
 import slixmpp
-from archipel.errors import ArchipelError, InvalidArgument
+from archipel.actions import ASKER, Action, action
+from archipel.errors import ArchipelError, Forbidden, InvalidArgument, NotFound
+from archipel.hypervisor import MACHINE_ACTIONS
+from archipel.machine import canonical_uuid
 from archipel.rights import Grant, Role
 from slixmpp.xmlstream import ET
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from ..authority import Authority
+from ..entity import Result, asker
+from ..libvirt_link import Link, MachineState
 from ..pubsub import PUBSUB, PubSub
 from ..session import Session
 from ..wire import JSON, read_json
@@ -42,9 +47,18 @@ Item = Role | Grant
 
 class Grants:
     def __init__(
-        self, authority: Authority, session: Session, pubsub: PubSub, database: sqlite3.Connection, events: Events
+        self,
+        authority: Authority,
+        link: Link,
+        session: Session,
+        pubsub: PubSub,
+        database: sqlite3.Connection,
+        events: Events,
     ) -> None:
         self._authority = authority
+        self._link = link
+        # The hypervisor's, as soon as it is put together.
+        self.actions: t.Mapping[str, Action] = {}
         self._pubsub = pubsub
         self._database = database
         self._events = events
@@ -56,6 +70,48 @@ class Grants:
         session.started.append(lambda: pubsub.wake(self))
         path = MatchXPath(f"{{jabber:client}}message/{{{EVENT}}}event")
         session.client.register_handler(Callback("rights", path, self._heard))
+
+    @action(permission=ASKER, changes=False, phrases=("what may i do", "what may {jid} do"), says="{msg}")
+    async def permission_info(
+        self,
+        *,
+        jid: t.Annotated[
+            str | None, "Account that is asked about, by default the asker's. Another's tells administrators only."
+        ] = None,
+        name: t.Annotated[str | None, "Name of a machine here; without one it is about all of the hypervisor."] = None,
+        uuid: t.Annotated[str | None, "UUID of the machine."] = None,
+    ) -> Result:
+        """Tell what somebody may do here, or to a machine, and by what."""
+        me = asker.get()
+        administrator = self._authority.administers(me, self._link.here)
+        who = me if jid is None else _jid(jid)
+        if who.bare != me.bare and not administrator:
+            raise Forbidden("You may ask what you may do; what others may is for administrators.")
+        place, actions, subject = self._link.here, self.actions, self._link.name
+        if name or uuid:
+            machine = self._machine(name, uuid)
+            place, actions, subject = self._link.place(machine), MACHINE_ACTIONS, machine.name
+        by = ((each, list(self._authority.why(who, each, place))) for each in actions.values())
+        allowed = [(each, why) for each, why in by if why]
+        if (name or uuid) and not allowed and not administrator:
+            raise _no_machine(name, uuid)
+        told = ", ".join(each.name for each, _why in allowed) or "nothing"
+        return {
+            "changed": False,
+            "msg": f"What {who.bare} may do to {subject}: {told}.",
+            "jid": who.bare,
+            "groups": sorted(self._authority.groups.get(who.bare, ())),
+            "hypervisor": self._link.name,
+            "uuid": place.machine,
+            "actions": [{"name": each.name, "permission": each.permission, "by": why} for each, why in allowed],
+        }
+
+    def _machine(self, name: str | None, uuid: str | None) -> MachineState:
+        wanted = canonical_uuid(uuid) if uuid else None
+        for machine in self._link.machines.values():
+            if name in (None, machine.name) and wanted in (None, machine.uuid):
+                return machine
+        raise _no_machine(name, uuid)
 
     async def flush(self) -> None:
         """Subscribe, and read the nodes whole."""
@@ -125,17 +181,25 @@ class Grants:
             self._authority.set_grant(name, t.cast("Grant | None", item))
 
 
+def _jid(untrusted: str) -> slixmpp.JID:
+    try:
+        return slixmpp.JID(untrusted)
+    except slixmpp.InvalidJID:
+        raise InvalidArgument(f"{untrusted[:80]!r} is no JID.") from None
+
+
+def _no_machine(name: str | None, uuid: str | None) -> NotFound:
+    return NotFound(f"There is no machine {name or uuid!r} here to which you may do anything.")
+
+
 def _bind(node: str, name: str, untrusted: t.Any) -> Item:
     if node == ROLES:
         return Role.bind(name, untrusted)
     grant = Grant.bind(name, untrusted)
     if grant.kind != "jid":
         return grant
-    try:
-        # In the prepared form (RFC 7622), as senders come.
-        return dataclasses.replace(grant, who=slixmpp.JID(grant.who).bare)
-    except slixmpp.InvalidJID:
-        raise InvalidArgument(f"{grant.who!r} is no JID.") from None
+    # In the prepared form (RFC 7622), as senders come.
+    return dataclasses.replace(grant, who=_jid(grant.who).bare)
 
 
 def _bound(node: str, name: str, data: t.Any) -> Item | None:
