@@ -9,9 +9,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from archipel import belongings, relocation
+from archipel import belongings, relocation, xmltree
+from archipel.actions import NO_PROGRESS
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsupported
 from archipel.hypervisor import Hypervisor
+from archipel.machine import Machine
+from archipel.plan import Step
 
 Run = t.Callable[..., dict[str, t.Any]]
 IMAGES: t.Final = "/var/lib/libvirt/images"
@@ -180,33 +183,30 @@ def test_the_machine_or_its_disk_may_still_be_made_in_check_mode(move: Run, run:
     assert paths(elsewhere) == ["volumes[later/web1.qcow2]", "disks[vda].path"]
 
 
-def test_a_machine_that_was_started_meanwhile_keeps_its_disk(
-    move: Run, run: Run, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("event", "error", "reason"),
+    [
+        (lambda machine: machine.domain.create(), Conflict, "web1 was started while .*web1.qcow2 was copied"),
+        (lambda machine: machine.domain.undefine(), NotFound, "Domain not found"),
+        (lambda machine: taken_out(machine), Conflict, "vda of web1 was changed meanwhile; .* has no such disk"),
+    ],
+)
+def test_what_happens_to_the_machine_meanwhile_leaves_no_copy(
+    run: Run, hypervisor: Hypervisor, event: t.Callable[[Machine], t.Any], error: type[ArchipelError], reason: str
 ) -> None:
-    """The copy is of no one moment, and goes."""
-    started(hypervisor, monkeypatch, lambda domain: domain.create())
-    with pytest.raises(Conflict, match="web1 was started while .*web1.qcow2 was copied") as failed:
-        move(format="raw")
+    """It was started, undefined, or its disk was taken out, by virsh, say. What is said to be done is nothing."""
+    machine = hypervisor.machine("web1")
+    work = relocation._Work(machine, relocation.Asked.of({"target": "vda", "format": "raw"}, "owned", 60), NO_PROGRESS)
+    work.make(check=False)
+    work.plan.steps.insert(1, Step([], lambda: event(machine), lambda: None))
+    with pytest.raises(error, match=reason) as failed:
+        work.plan.run()
     assert failed.value.changes == []
     assert volumes(run) == {"web1.qcow2": "qcow2"}
 
 
-def test_a_machine_that_was_undefined_meanwhile_leaves_no_copy(
-    move: Run, run: Run, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By virsh, say; its disk is as it was."""
-    started(hypervisor, monkeypatch, lambda domain: domain.undefine())
-    with pytest.raises(NotFound):
-        move(format="raw")
-    assert volumes(run) == {"web1.qcow2": "qcow2"}
-
-
-def started(hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, event: t.Callable[[t.Any], t.Any]) -> None:
-    """Something happens to web1 right after its disk was copied."""
-    store = relocation._Work._store
-
-    def stored(*arguments: t.Any) -> None:
-        store(*arguments)
-        event(hypervisor.machine("web1").domain)
-
-    monkeypatch.setattr(relocation._Work, "_store", stored)
+def taken_out(machine: Machine) -> None:
+    document = machine.document(inactive=True)
+    disk = document.find("devices/disk")
+    disk.getparent().remove(disk)
+    machine.hypervisor.connection.handle.defineXML(xmltree.serialise(document))
