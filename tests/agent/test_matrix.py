@@ -93,7 +93,8 @@ async def chat(person: Client, contact: str, actions: t.Mapping[str, Action], al
                 assert "Say yes" in await person.says(contact, text)
                 text = "yes"
             before = len(person.heard)
-            assert "do not understand" not in (answer := await person.says(contact, text))
+            answer = await person.says(contact, text)
+            assert "do not understand" not in answer
             if action.long and "has begun" in answer:
                 # The end of the job is told too.
                 await person.until(lambda before=before: len(person.heard) == before + 2)

@@ -82,7 +82,9 @@ class Agent:
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
-        entity = HypervisorEntity(self.link, (self.jobs, self.peers, self.index, self.schedules, succession, self.grants))
+        entity = HypervisorEntity(
+            self.link, (self.jobs, self.peers, self.index, self.schedules, succession, self.grants)
+        )
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
