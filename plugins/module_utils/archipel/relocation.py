@@ -73,9 +73,9 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where an image is or is to be. ``pool`` is None of one in no active pool."""
+    """Where an image is or is to be. ``pool`` is empty of one in no active pool."""
 
-    pool: str | None
+    pool: str
     name: str
     path: str
     format: str
@@ -178,13 +178,13 @@ class _Work:
         path = t.cast(str, image.path)
         volume = storage.volume_at(self.handle, path)
         if volume is None:
-            return Place(None, os.path.basename(path), path, image.format)
-        return Place(storage.pool_of(self.handle, path), volume.name(), path, image.format)
+            return Place("", os.path.basename(path), path, image.format)
+        return Place(storage.pool_of(self.handle, path) or "", volume.name(), path, image.format)
 
     def _destination(self, old: Place, *, check: bool) -> Place:
         asked = self.asked
         pool = asked.pool or old.pool
-        if pool is None:
+        if not pool:
             raise InvalidArgument(f"{old.path} is in no active storage pool; name the pool that it is to be in.")
         if check and storage.find_pool(self.handle, pool) is None:
             # Another task may make it.
@@ -215,7 +215,7 @@ class _Work:
         if not self.running:
             if machine.saved:
                 raise Conflict(f"{machine.name} has saved memory, which knows {old.path}; start it, or discard that.")
-            if old.pool is None:
+            if not old.pool:
                 raise Conflict(
                     f"{old.path} is in no active storage pool, so libvirt can copy it only while the machine runs. Make"
                     f" a pool of {os.path.dirname(old.path)} (module pool), or start the machine."
@@ -235,17 +235,16 @@ class _Work:
 
     def _plan_volume(self, old: Place, new: Place, *, check: bool) -> None:
         capacity = Block(self.handle, self.machine, self.asked.target, old.path, running=self.running).capacity
-        pool = t.cast(str, new.pool)
-        if not check or storage.find_pool(self.handle, pool) is not None:
-            where = storage.pool(self.handle, pool)
+        if not check or storage.find_pool(self.handle, new.pool) is not None:
+            where = storage.pool(self.handle, new.pool)
             if storage.lookup(where, new.name) is not None:
                 raise Conflict(
-                    f"There is a volume {new.name} in pool {pool} already. It may be of a move that was interrupted;"
-                    " look at it, and remove it (module volume, state: absent), or name another vol."
+                    f"There is a volume {new.name} in pool {new.pool} already. It may be of an interrupted move; look"
+                    " at it, and remove it (module volume, state: absent), or name another vol."
                 )
             self._refuse_full(where, old, capacity)
         told = {"size": gib(capacity), "format": new.format}
-        change = Change(f"volumes[{pool}/{new.name}]", None, told)
+        change = Change(f"volumes[{new.pool}/{new.name}]", None, told)
         self.plan.add([change], functools.partial(self._store, old, new, capacity), self._drop)
 
     def _refuse_full(self, where: t.Any, old: Place, capacity: int) -> None:
@@ -277,7 +276,7 @@ class _Work:
 
     def _store(self, old: Place, new: Place, capacity: int) -> None:
         """Make the new volume; of a machine that is off with all that is in the old one."""
-        where = storage.pool(self.handle, t.cast(str, new.pool))
+        where = storage.pool(self.handle, new.pool)
         with doing(f"Make the volume {new.name} in pool {new.pool}"):
             node = storage.document(new.name, capacity, new.format if holds_files(where) else None)
             if self.running:
@@ -332,7 +331,7 @@ class _Work:
     def _room(self, new: Place) -> str:
         """The likeliest reason; QEMU's own does not come through libvirt."""
         with contextlib.suppress(ArchipelError, libvirt.libvirtError):
-            where = storage.pool(self.handle, t.cast(str, new.pool))
+            where = storage.pool(self.handle, new.pool)
             where.refresh()
             return f" The pool {new.pool} has {where.info()[3] >> 20} MiB left."
         return ""
