@@ -118,6 +118,16 @@ async def test_a_server_that_forgot_the_account_gets_it_anew(world: World) -> No
         await contact_of(agent)
 
 
+async def test_contact_lists_keep_a_machine_that_moves(world: World, libvirtd: Daemon) -> None:
+    """Who sees a machine on one hypervisor sees it on the next one, without asking again."""
+    async with world.agent("hv1", uri=libvirtd.uri) as source, world.person() as admin:
+        await watch(admin, await contact_of(source))
+        async with world.agent("hv2") as target:
+            source.contacts.set_policy("none")
+            await admin.call(HV1, "vm", {"name": "test", "state": "destroyed"})
+            await admin.saw(await contact_of(target), "available", "running")
+
+
 async def test_an_account_is_handed_over(world: World, libvirtd: Daemon) -> None:
     """A machine that appears on another hypervisor gets its account from the peer, once it is off there."""
     async with world.agent("hv1", uri=libvirtd.uri) as source, world.person() as admin:

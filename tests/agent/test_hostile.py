@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 import typing as t
 
 import pytest
@@ -16,6 +17,7 @@ from archipel.errors import ArchipelError
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from archipel_agent import wire
 from archipel_agent.doors import adhoc, chat
+from archipel_agent.libvirt_link import LANES
 from client import COMMANDS, Client, error_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,6 +144,21 @@ async def test_a_flood_of_one_does_not_stop_others(world: World) -> None:
         refused = [o for o in outcomes if isinstance(o, IqError)]
         assert all(error.condition == "service-unavailable" for error in refused)
         assert len(refused) < len(outcomes)
+
+
+async def test_long_work_keeps_no_stanza_waiting(world: World) -> None:
+    """While libvirt is busy with all the changes and jobs that it is given, questions are answered."""
+    done = threading.Event()
+    async with world.agent() as agent, world.person() as admin:
+        lanes = [lane for lane in ("changes", "jobs") for _worker in range(LANES[lane])]
+        work = [asyncio.create_task(agent.link.perform(lane, lambda _hypervisor: done.wait(30))) for lane in lanes]
+        try:
+            for _question in range(20):
+                assert [vm["name"] for vm in (await admin.call(HV1, "vm_info"))["vms"]] == ["test"]
+            assert not any(each.done() for each in work)
+        finally:
+            done.set()
+            await asyncio.gather(*work)
 
 
 async def test_words_of_sql_are_only_words(world: World) -> None:

@@ -167,6 +167,15 @@ def test_a_password_of_graphics_is_written_and_never_told(run: Run, vm: Run, hyp
     assert hypervisor.machine("seen").document(secure=True).find("devices/graphics").get("passwd") == "second2"
 
 
+def test_graphics_listen_on_loopback_unless_told_otherwise(vm: Run, run: Run) -> None:
+    """A console without a password is for who is logged in on the hypervisor."""
+    for kind in ("vnc", "spice"):
+        vm(name=kind, memory=64, graphics={"type": kind})
+        assert run("vm_info", name=kind)["vms"][0]["graphics"]["listen"] == "127.0.0.1"
+    vm(name="vnc", graphics={"listen": "192.0.2.1"})
+    assert run("vm_info", name="vnc")["vms"][0]["graphics"]["listen"] == "192.0.2.1"
+
+
 def test_an_end_of_a_password_needs_the_password(vm: Run) -> None:
     graphics = {"type": "vnc", "password_valid_to": "1970-01-01T00:00:01"}
     with pytest.raises(InvalidDefinition, match=r"graphics\.password_valid_to: there is no password that it could end"):
