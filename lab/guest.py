@@ -5,7 +5,8 @@
 
 Debian's cloud kernel and, as its initramfs, busybox with a dozen modules. It answers the ACPI power button, has a shell
 on the serial console, takes its address from the kernel command line (``address=192.0.2.1/24``, or ``address=dhcp``),
-and serves a number that grows ten times a second at ``http://ADDRESS/count``.
+and serves a number that grows ten times a second at ``http://ADDRESS/count``. ``hold=/dev/sr0`` has it open that drive,
+which locks it.
 """
 
 from __future__ import annotations
@@ -23,19 +24,21 @@ from .steps import LabError, run
 _MODULES: t.Final = (
     *("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci"),
     *("virtio_blk", "virtio_console", "failover", "net_failover", "virtio_net", "virtio_balloon", "evdev", "button"),
+    *("scsi_common", "scsi_mod", "virtio_scsi", "cdrom", "sr_mod"),
 )
 # The kernel hands parameters it does not know to init as its environment: $address.
 _INIT: t.Final = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-for module in virtio_pci virtio_blk virtio_net virtio_balloon evdev button; do modprobe $module; done
+for module in virtio_pci virtio_blk virtio_scsi sr_mod virtio_net virtio_balloon evdev button; do modprobe $module; done
 ip link set lo up; ip link set eth0 up
 case "$address" in dhcp) udhcpc -i eth0 -s /bin/lease >/dev/null;; *) ip address add "$address" dev eth0;; esac
 # acpid looks once for what it listens to.
 (until [ -e /dev/input/event1 ]; do sleep 0.1; done; exec acpid -d -f) >/dev/null 2>&1 &
 (n=0; while :; do n=$((n+1)); echo $n > /www/count.new; mv /www/count.new /www/count; sleep 0.1; done) &
 httpd -p 80 -h /www
+[ -z "$hold" ] || (until sleep infinity <"$hold"; do sleep 0.1; done) 2>/dev/null &
 echo "up after $(cut -d' ' -f1 /proc/uptime) s, at $address" >/dev/console
 exec setsid cttyhack sh </dev/console >/dev/console 2>&1
 """

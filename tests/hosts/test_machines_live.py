@@ -60,6 +60,24 @@ DEAF1: Task = {
     },
 }
 
+# It opens its drive, and with that locks it. QEMU's virtio-scsi, because Debian's cloud kernel has no other.
+LOCKED1: t.Final = f"""
+<domain type='qemu'>
+  <name>locked1</name><memory unit='MiB'>128</memory><vcpu>1</vcpu><cpu mode='custom'><model>qemu64</model></cpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type><kernel>{IMAGES}/vmlinuz</kernel><initrd>{IMAGES}/initrd.gz</initrd>
+    <cmdline>console=ttyS0 quiet address=10.56.1.1/24 hold=/dev/sr0</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <controller type='scsi' model='virtio-scsi'/>
+    <disk type='file' device='cdrom'>
+      <source file='{IMAGES}/one.iso'/><target dev='sda' bus='scsi'/><readonly/>
+    </disk>
+    <serial type='pty'/>
+  </devices>
+</domain>"""
+
 
 def on_live1(module: str, **arguments: t.Any) -> Task:
     return {module: {"name": "live1", **arguments}}
@@ -126,7 +144,9 @@ def host(platform: Story) -> t.Iterator[None]:
     empty = "truncate -s 1M one.iso two.iso && truncate -s 4M nothing.fd && virsh pool-refresh default"
     platform.on("hv1", f"cd {IMAGES} && {empty}")
     yield
-    platform.module("hv1", VM, names=["live1", "deaf1", "short1"], state="absent", force=True, remove_volumes="owned")
+    platform.module(
+        "hv1", VM, names=["live1", "deaf1", "short1", "locked1"], state="absent", force=True, remove_volumes="owned"
+    )
     for network in ("live", "lab"):
         platform.module("hv1", NETWORK, name=network, state="absent", force=True)
 
@@ -213,6 +233,33 @@ def test_media_are_changed_while_it_runs(steps: dict[str, Result]) -> None:
     results = [steps[step] for step in ("medium", "other medium", "no medium")]
     assert [changed(result) for result in results] == [[("disks[sda].path", "live")]] * 3
     assert [result["disk"]["path"] for result in results] == [f"{IMAGES}/one.iso", f"{IMAGES}/two.iso", None]
+
+
+def test_a_drive_that_the_guest_system_has_locked_is_opened_by_force_alone(
+    host: None, play: Play, platform: Story
+) -> None:
+    """Otherwise it is said what to do, and the medium stays where it is."""
+    medium = {VM_MEDIA: {"name": "locked1", "path": f"{IMAGES}/two.iso"}}
+    (made,) = play("xmpp", {VM: {"xml": LOCKED1, "state": "running"}})
+    assert not made["failed"], made
+    locked = "virsh qemu-monitor-command locked1 --hmp info block | grep -q 'Removable device: locked'"
+    platform.on("hv1", f'timeout 60 sh -c "until {locked}; do sleep 0.2; done"')
+    refused, forced, gone = play(
+        "xmpp",
+        medium,
+        {VM_MEDIA: {**medium[VM_MEDIA], "force": True}},
+        {VM: {"name": "locked1", "state": "absent", "force": True}},
+    )
+    assert (refused["failed"], refused["changes"]) == (True, [])
+    assert "The guest system has locked the drive; force: true opens it all the same." in refused["msg"]
+    (change,) = forced["changes"]
+    assert change == {
+        "path": "disks[sda].path",
+        "old": f"{IMAGES}/one.iso",
+        "new": f"{IMAGES}/two.iso",
+        "scope": "live",
+    }
+    assert not gone["failed"]
 
 
 def test_interfaces_come_change_and_go_while_it_runs(steps: dict[str, Result]) -> None:
