@@ -96,6 +96,34 @@ PERMISSION_INFO: t.Final[Options] = {
     **PLATFORM,
 }
 
+# Of actions that only the agent has; a test compares them with its declarations.
+SCHEDULE: t.Final[Options] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "action": {"type": "str"},
+    "arguments": {"type": "dict"},
+    "machine": {"type": "str"},
+    "machines": {"type": "list", "elements": "str"},
+    "tags": {"type": "list", "elements": "str"},
+    "states": {"type": "list", "elements": "str"},
+    "at": {"type": "str"},
+    "cron": {"type": "str"},
+    "rrule": {"type": "str"},
+    "start": {"type": "str"},
+    "timezone": {"type": "str"},
+    "misfire": {"type": "str", "choices": ["run", "skip"]},
+    "grace": {"type": "int"},
+    "enabled": {"type": "bool"},
+    **PLATFORM,
+}
+
+SCHEDULE_INFO: t.Final[Options] = {
+    "name": {"type": "str"},
+    "machine": {"type": "str"},
+    "upcoming": {"type": "int", "default": 1},
+    **PLATFORM,
+}
+
 ENTITY_COMMAND: t.Final[Options] = {
     "action": {"type": "str", "required": True, "aliases": ["command"]},
     "arguments": {"type": "dict", "default": {}},

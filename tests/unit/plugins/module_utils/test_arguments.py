@@ -13,19 +13,31 @@ import yaml
 from ansible.module_utils.basic import PASSWORD_MATCH
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.archipel.orchestrator.plugins.module_utils import _arguments
-from archipel.actions import Action, Argument
+from archipel.actions import Action, Argument, actions_of
 from archipel.definition import OPTIONS
 from archipel.hypervisor import ACTIONS
+from archipel_agent.features.schedule import Schedules
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
     "vm_screenshot": {**_arguments.of_action(ACTIONS["vm_screenshot"]), **_arguments.SCREENSHOT},
     "pubsub_node": _arguments.PUBSUB_NODE,
+    "schedule": _arguments.SCHEDULE,
+    "schedule_info": _arguments.SCHEDULE_INFO,
     "entity_command": _arguments.ENTITY_COMMAND,
     "xmpp_group": _arguments.XMPP_GROUP,
     "xmpp_user": _arguments.XMPP_USER,
 }
+
+
+@pytest.mark.parametrize("name", actions_of(Schedules, "hypervisor"))
+def test_an_action_that_only_the_agent_has_is_declared_as_its_module(name: str) -> None:
+    declared = {**_arguments.of_action(actions_of(Schedules, "hypervisor")[name]), **_arguments.PLATFORM}
+    plain = {
+        key: {word: value for word, value in option.items() if value is not False} for key, option in declared.items()
+    }
+    assert plain == SPECS[name]
 
 
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=lambda action: action.name)

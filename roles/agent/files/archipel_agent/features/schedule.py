@@ -329,6 +329,9 @@ class Schedules:
         begin = dataclasses.asdict(old.order) if old.author else dict.fromkeys(dataclasses.asdict(order))
         wanted = dataclasses.asdict(order)
         changes = [Change(key, begin[key], wanted[key]) for key in wanted if begin[key] != wanted[key]]
+        if begin["rrule"] != wanted["rrule"]:
+            # A new rule may count from now, which is another moment in check mode.
+            changes = [change for change in changes if change.path != "start"]
         if not old.author:
             changes = [Change("state", "absent", "present"), *(c for c in changes if c.new not in (None, [], {}))]
         new = dataclasses.replace(old, order=order)
