@@ -11,6 +11,7 @@ import time
 import typing as t
 
 import pytest
+from archipel import xmltree
 from archipel_agent.daemon import Agent
 from client import Client
 from grants import EVERYWHERE, PERMISSIONS, ROLES, STRANGER, grant, told, withdraw, withdraw_all
@@ -352,3 +353,31 @@ async def test_people_are_told_what_they_may_and_why(world: World) -> None:
             with pytest.raises(IqError, match="forbidden"):
                 await person.call(HV1, "permission_info", {"jid": jid})
         assert "vm_info" in await person.says(HV1, "what may I do")
+
+
+async def test_whoever_makes_a_machine_owns_it(world: World) -> None:
+    """The maker has an owner's rights to it, also when what let him make it is gone; no definition takes them away."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as person:
+        other = await contact_of(agent)
+        await grant(admin, "make", permissions=["define"], scope={"hypervisor": "hv1"})
+        await person.call(HV1, "vm", {"name": "mine", "uuid": WEB, "definition": {"memory": 64}})
+        await withdraw(admin, "make")
+        contact = await contact_of(agent, WEB)
+        async with asyncio.timeout(20):
+            while "migrate" not in await person.commands(contact):
+                pass  # libvirt's event is on its way
+        assert (await person.call(contact, "start"))["changed"]
+        why = await person.call(HV1, "permission_info", {"name": "mine"})
+        assert {"name": "start", "permission": "lifecycle", "by": ["owner of the machine"]} in why["actions"]
+        assert await person.commands(other) == set()
+        assert {"network", "pool", "vm_clone"}.isdisjoint(await person.commands(HV1))
+        await admin.call(HV1, "vm_tags", {"name": "mine", "tags": ["web"], "tags_mode": "set"})
+        stolen = machine("mine", WEB).replace(
+            "<memory", f"<metadata><t:tags xmlns:t='{xmltree.TAGS_NAMESPACE}' owner='x@y'/></metadata><memory"
+        )
+        await admin.call(HV1, "vm", {"state": "present", "xml": stolen})
+        assert agent.link.machines[WEB].owner == STRANGER
+        assert (await person.call(HV1, "vm", {"name": "mine", "state": "absent", "force": True}))["changed"]
+        async with asyncio.timeout(20):
+            while await person.commands(HV1):
+                pass

@@ -198,12 +198,21 @@ class Machine:
         """``persistent``, where it is known already."""
         with doing(f"Read the tags of {self.name}"):
             lasting = bool(self.domain.isPersistent()) if persistent is None else persistent
-            return tags.of(self.domain, persistent=lasting)
+            return tags.of(self.domain, persistent=lasting)[0]
 
     def tag(self, wanted: tags.Tags) -> None:
         """Give the machine these tags in place of those that it has."""
-        text = tags.document(wanted)
-        self._write_metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, xmltree.TAGS_PREFIX, xmltree.TAGS_NAMESPACE)
+        self._mark(lambda _tags, owner: tags.document(wanted, owner))
+
+    def give(self, owner: str) -> None:
+        """Note that the machine belongs to that bare JID."""
+        self._mark(lambda there, _owner: tags.document(there, owner))
+
+    def _mark(self, document: t.Callable[[tags.Tags, t.Optional[str]], t.Optional[str]]) -> None:
+        with doing(f"Read the tags of {self.name}"):
+            there = tags.of(self.domain, persistent=bool(self.domain.isPersistent()))
+        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+        self._write_metadata(kind, document(*there), xmltree.TAGS_PREFIX, xmltree.TAGS_NAMESPACE)
 
     def own(self, pool: str, volume: str, *, owned: bool = True) -> None:
         """Note that a volume was made for this machine, or no longer is its own."""

@@ -6,6 +6,8 @@
 A machine's tags stand in its metadata, in an element of their own, so that they travel with it. Since grants name them,
 nothing but ``vm_tags`` changes them: a definition that is given, a clone, a snapshot that is gone back to neither sets
 nor drops any.
+
+Its owner stands there too: who made it through an agent, for whom it is as if he had a grant.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ def merged(there: Tags, named: Tags, mode: Mode) -> Tags:
     return both
 
 
-def of(domain: t.Any, *, persistent: bool) -> Tags:
-    """A domain's tags; a libvirtError where it cannot be asked.
+def of(domain: t.Any, *, persistent: bool) -> tuple[Tags, str | None]:
+    """A domain's tags, and its owner's bare JID; a libvirtError where it cannot be asked.
 
     They are those of its configuration: what a machine runs with may be older, where it goes on from saved memory.
     """
@@ -68,21 +70,24 @@ def of(domain: t.Any, *, persistent: bool) -> Tags:
         text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xmltree.TAGS_NAMESPACE, flags)
     except libvirt.libvirtError as error:
         if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_SUPPORT):
-            return ()
+            return (), None
         raise
-    return _read(xmltree.parse_trusted(text))
+    element = xmltree.parse_trusted(text)
+    return _read(element), element.get("owner")
 
 
-def document(tags: Tags) -> str | None:
-    """The element as virDomainSetMetadata wants it, without its namespace; None for no tags."""
+def document(tags: Tags, owner: str | None = None) -> str | None:
+    """The element as virDomainSetMetadata wants it, without its namespace; None for nothing."""
     element = xmltree.element("tags")
     for tag in tags:
         element.append(xmltree.element("tag", name=tag))
-    return xmltree.serialise(element) if tags else None
+    if owner:
+        element.set("owner", owner)
+    return xmltree.serialise(element) if tags or owner else None
 
 
 def keep(node: t.Any, current: t.Any | None) -> None:
-    """Give a definition the tags of the one that is there, whatever it says itself."""
+    """Give a definition the tags and the owner of the one that is there, whatever it says itself."""
     for element in node.findall(f"metadata/{_ELEMENT}"):
         element.getparent().remove(element)
     there = None if current is None else current.find(f"metadata/{_ELEMENT}")

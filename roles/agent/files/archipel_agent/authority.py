@@ -88,7 +88,7 @@ class Authority:
         named, tags = ({grant.where for grant in grants if grant.scope == scope} for scope in ("machine", "tag"))
         found: dict[t.Any, MachineState] = {}
         for machine in machines:
-            sort = (machine.uuid if machine.uuid in named else "", machine.tags & tags)
+            sort = (machine.uuid if machine.uuid in named else "", machine.tags & tags, machine.owner == who.bare)
             if any(sort):
                 found.setdefault(sort, machine)
         return list(found.values())

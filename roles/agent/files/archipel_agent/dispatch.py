@@ -19,7 +19,7 @@ import typing as t
 import weakref
 
 import slixmpp
-from archipel.actions import ASKER, MACHINE, NO_PROGRESS, Action, always, find
+from archipel.actions import ASKER, MACHINE, NO_PROGRESS, Action, Progress, always, find
 from archipel.errors import ArchipelError, Conflict, Forbidden, Unavailable
 
 from .authority import Authority
@@ -57,6 +57,14 @@ def _all_of_it(result: Result) -> Result:
 def _of_machines(action: Action) -> bool:
     """Whether a right to a machine can be enough."""
     return action.concerns == MACHINE and action.reaches is not always
+
+
+def _made(name: str | None, changes: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    """The machines that there were not before; where there are several, a change's path has their name before it."""
+    for change in changes:
+        of, _dot, what = change["path"].rpartition(".")
+        if what == "state" and change["old"] == "absent" and (made := of or name):
+            yield made
 
 
 class Dispatcher:
@@ -143,7 +151,7 @@ class Dispatcher:
         outcome = "failed"
         try:
             async with self._locked(subjects), self._turn(request, action):
-                result = await request.entity.run(action, arguments, NO_PROGRESS)
+                result = await self._perform(request, action, arguments, NO_PROGRESS)
             outcome = "unchanged" if arguments.get("check") or not result["changed"] else "changed"
         except ArchipelError as error:
             outcome = error.code
@@ -159,10 +167,27 @@ class Dispatcher:
 
         async def work(progress: t.Any) -> Result:
             async with self._locked(subjects):
-                return await request.entity.run(action, arguments, progress)
+                return await self._perform(request, action, arguments, progress)
 
         job = self._jobs.begin(request.entity, action, arguments, subjects, request.who.bare, request.door, work)
         return {"changed": False, "job": job.id, "msg": f"{action.name} has begun as job {job.id}."}
+
+    async def _perform(
+        self, request: Request, action: Action, arguments: dict[str, t.Any], progress: Progress
+    ) -> Result:
+        """Run what changes something. Who makes a machine by it owns that, also where something else failed."""
+        name, changes = arguments.get("clone") or arguments.get("name"), []
+        try:
+            result = await request.entity.run(action, arguments, progress)
+            name, changes = result.get("vm", {}).get("name", name), result.get("changes", [])
+            return result
+        except ArchipelError as error:
+            changes = error.changes
+            raise
+        finally:
+            if action.concerns == MACHINE and not arguments.get("check"):
+                for made in _made(name, changes):
+                    await request.entity.give(made, request.who.bare)
 
     def _refuse(self, deed: Deed) -> None:
         key, now = (deed.who, deed.entity, deed.action, deed.door), time.monotonic()

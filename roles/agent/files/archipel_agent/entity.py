@@ -45,6 +45,9 @@ class Entity(t.Protocol):
     def lane(self, action: Action) -> str | None:
         """In which lane of the link the action runs; None for those that run in the event loop."""
 
+    async def give(self, name: str, owner: str) -> None:
+        """Note whose a machine is that was made here."""
+
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
         """Run the action with bound arguments."""
 

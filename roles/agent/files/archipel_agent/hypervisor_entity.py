@@ -38,6 +38,9 @@ class HypervisorEntity:
     def lane(self, action: Action) -> str | None:
         return None if action.name in self._providers else lane_of(action)
 
+    async def give(self, name: str, owner: str) -> None:
+        await self._link.give(name, owner)
+
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
         provider = self._providers.get(action.name)
         if provider is not None:

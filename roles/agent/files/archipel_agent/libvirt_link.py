@@ -46,7 +46,7 @@ T = t.TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class MachineState:
-    """What events tell of a machine. ``state`` and ``reason`` are libvirt's words."""
+    """What events tell of a machine. ``state`` and ``reason`` are libvirt's words, ``owner`` is a bare JID."""
 
     uuid: str
     name: str
@@ -55,6 +55,7 @@ class MachineState:
     managed: bool
     persistent: bool
     tags: frozenset[str]
+    owner: str | None
 
     @property
     def arriving(self) -> bool:
@@ -127,7 +128,14 @@ class Link:
     def place(self, machine: MachineState) -> Place:
         """What grants can mean by a machine."""
         here = self.here
-        return dataclasses.replace(here, machine=machine.uuid, tags=here.tags | machine.tags)
+        return dataclasses.replace(here, machine=machine.uuid, tags=here.tags | machine.tags, owner=machine.owner)
+
+    async def give(self, name: str, owner: str) -> None:
+        """Note whose a new machine is, who is told so by libvirt's event; what fails is logged."""
+        try:
+            await self.perform("changes", lambda hypervisor: hypervisor.machine(name).give(owner))
+        except ArchipelError as error:
+            log.warning("%s does not belong to %s, who made it: %s", name, owner, error.message)
 
     async def perform(self, lane: str, work: t.Callable[[Hypervisor], T]) -> T:
         """Run ``work`` with the lane's hypervisor in one of its threads."""
@@ -301,14 +309,17 @@ def _look(domain: t.Any) -> MachineState | None:
     """The state of a domain; None when it vanished meanwhile."""
     try:
         state, reason = domain.state()
+        persistent = bool(domain.isPersistent())
+        tagged, owner = tags.of(domain, persistent=persistent)
         return MachineState(
             uuid=domain.UUIDString(),
             name=domain.name(),
             state=state_name(state),
             reason=reason_name(state, reason),
             managed=_is_managed(domain),
-            persistent=(persistent := bool(domain.isPersistent())),
-            tags=frozenset(tags.of(domain, persistent=persistent)),
+            persistent=persistent,
+            tags=frozenset(tagged),
+            owner=owner,
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

@@ -55,6 +55,9 @@ class MachineEntity:
     def lane(self, action: Action) -> str:
         return lane_of(action)
 
+    async def give(self, name: str, owner: str) -> None:
+        await self._link.give(name, owner)
+
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
         given = with_progress(action, arguments, progress)
         return await self._link.perform(
