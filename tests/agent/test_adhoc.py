@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from archipel.hypervisor import ACTIONS
+from archipel.actions import PEER
 from archipel_agent.doors import choices
 from client import COMMANDS, Client, error_of
 from slixmpp import JID
@@ -31,7 +31,8 @@ async def test_a_program_gets_data_and_people_a_sentence(world: World) -> None:
 async def test_the_commands_are_listed(world: World) -> None:
     """Disco lists to an administrator what they may call: all but what is between hypervisors."""
     async with world.agent() as agent, world.person() as admin:
-        assert await admin.commands(HV1) == {*ACTIONS, "job"}
+        of_hypervisor = agent.hypervisor.entity.actions.values()
+        assert await admin.commands(HV1) == {action.name for action in of_hypervisor if action.permission != PEER}
         machine = await contact_of(agent)
         assert {"state", "info", "xml", "start", "shutdown", "destroy", "migrate"} <= await admin.commands(machine)
 

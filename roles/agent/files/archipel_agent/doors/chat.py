@@ -209,7 +209,7 @@ def _help(visible: t.Mapping[str, Action]) -> str:
         if action.phrases:
             line = f"  {action.phrases[0].shown} – {plain(action.help.splitlines()[0])}"
             groups.setdefault(action.permission, []).append(line)
-    said = [line for name, lines in groups.items() for line in (f"{name} ({PERMISSIONS.get(name, name)}):", *lines)]
+    said = [line for name, lines in groups.items() for line in (f"{name} ({PERMISSIONS[name]}):", *lines)]
     return "\n".join(["You can say to me:", *said, "help <action> – What it does, and how to say it."])
 
 
