@@ -36,7 +36,8 @@ class Label(t.Protocol):
     site: str | None
 
     @property
-    def tags(self) -> Tags: ...
+    def tags(self) -> Tags:
+        """Those that are kept."""
 
     def tag(self, tags: Tags) -> None:
         """Keep these in place of those."""
