@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -13,7 +14,7 @@ from archipel_agent.doors import choices
 from client import COMMANDS, Client, error_of
 from slixmpp import JID
 from slixmpp.exceptions import IqError
-from world import TEST_UUID, World, contact_of
+from world import TEST_UUID, World, contact_of, machine
 
 HV1 = "hv1@xmpp.test/hv1"
 
@@ -188,6 +189,13 @@ async def test_too_much_to_choose_from_is_written(world: World, monkeypatch: pyt
                 patched.setattr(choices, name, 0)
                 fields = (await Conversation(admin, HV1, "vm_screenshot").step("execute"))["form"].get_fields()
                 assert fields["name"]["type"] == "text-single"
+        other = machine("other", "3f0b6f5e-8d5c-4f58-9a8e-0f4a2f1a7c12")
+        await admin.call(HV1, "vm", {"state": "present", "xml": other})
+        limited = dataclasses.replace(choices.LISTINGS["machine"], arguments={"limit": 1})
+        monkeypatch.setitem(choices.LISTINGS, "machine", limited)
+        fields = (await Conversation(admin, HV1, "vm_screenshot").step("execute"))["form"].get_fields()
+        assert fields["name"]["type"] == "text-single"
+        await admin.call(HV1, "vm", {"name": "other", "state": "absent"})
 
 
 async def test_nobody_is_offered_what_they_may_not_see(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,11 @@ class Listing:
     arguments: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
+def _machines(result: Result) -> t.Iterable[str]:
+    """None of them when there are more, of which those may be that the asker sees."""
+    return () if result["next"] else (vm["name"] for vm in result["vms"])
+
+
 def _drives(result: Result) -> t.Iterable[str]:
     return (disk["target"] for vm in result["vms"] for disk in vm["disks"] if disk["device"] in ("cdrom", "floppy"))
 
@@ -45,7 +50,7 @@ def _names(key: str) -> t.Callable[[Result], t.Iterable[str]]:
 
 
 LISTINGS: t.Final = {
-    "machine": Listing("vm_info", _names("vms"), {"limit": MOST + 1}),
+    "machine": Listing("vm_info", _machines, {"limit": MOST + 1}),
     "drive": Listing("vm_info", _drives),
     "snapshot": Listing("vm_snapshot_info", _names("snapshots")),
     "pool": Listing("pool_info", _names("pools")),
