@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import pytest
+from archipel_agent.__main__ import OneLine
 from client import Client
 from slixmpp import JID
 from slixmpp.exceptions import IqError
@@ -93,6 +97,20 @@ async def test_an_event_tells_who_changed_what(world: World) -> None:
             ("pause", *who, "adhoc", "changed"),
             ("resume", *who, "chat", "changed"),
         ]
+
+
+async def test_no_name_forges_a_line_of_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What is written of a change is a line of JSON, whatever it was done to; all else that is logged is a line too."""
+    caplog.set_level(logging.INFO, "archipel_agent.audit")
+    hostile = "web\nINFO archipel_agent.audit: {}\u2028\x1b"
+    async with world.agent(), world.person() as admin:
+        with pytest.raises(IqError):
+            await admin.call(HV1, "vm", {"name": hostile, "state": "running"})
+    written = [OneLine().format(record) for record in caplog.records if record.name == "archipel_agent.audit"]
+    assert not any(sign in line for line in written for sign in "\n\u2028\x1b")
+    assert [json.loads(line)["subjects"] for line in written] == [[hostile]]
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "%s is here", (hostile,), None)
+    assert OneLine().format(record) == "web\\nINFO archipel_agent.audit: {}\\u2028\\x1b is here"
 
 
 async def test_administrators_do_not_act_as_peers(world: World) -> None:

@@ -26,6 +26,13 @@ except ImportError:
     uvloop = None
 
 
+class OneLine(logging.Formatter):
+    """What is logged quotes names that others chose: no sign in one ends the line and begins another."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in super().formatMessage(record))
+
+
 def main(arguments: t.Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("archipel-agent", description=__doc__)
     parser.add_argument(
@@ -42,7 +49,8 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
         for fault in found:
             print(fault)
         return 1 if found else 0
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO)
+    logging.getLogger().handlers[0].setFormatter(OneLine("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger("archipel_agent").setLevel(logging.DEBUG if options.verbose else logging.INFO)
     # Its lower levels hold whole stanzas, and with them passwords; what matters of its errors is said by the session.
     logging.getLogger("slixmpp").setLevel(logging.CRITICAL)
