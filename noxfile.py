@@ -267,7 +267,7 @@ def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
     packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl")
     packages(session, "profanity", "python3-nbxmpp", "tmux")  # clients
-    group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
+    group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session), "apprise>=1.9")
     pytest(session, "tests/agent")
 
 

@@ -49,7 +49,12 @@ LAYERS = (
         ("plugins/action/", "plugins/inventory/", "plugins/connection/", "extensions/eda/"),
         names("ansible", "core", "module glue", "controller glue"),
     ),
-    Layer("agent", ("roles/agent/files/archipel_agent/",), names("core", "dateutil", "libvirt", "slixmpp", "uvloop")),
+    Layer(
+        "agent",
+        ("roles/agent/files/archipel_agent/",),
+        names("core", "dateutil", "libvirt", "slixmpp", "uvloop"),
+        names("apprise"),
+    ),
     # Last, because the agent is in a role too.
     Layer("scripts of roles", ("roles/",)),
 )

@@ -13,6 +13,7 @@ from archipel.connection import Connection
 from archipel.errors import ArchipelError
 
 from .config import Config, ConfigError, load
+from .features.push import Unusable, services_of
 from .session import LoginFailed, Server, Session, trust
 
 
@@ -22,9 +23,20 @@ def faults(path: pathlib.Path, *, connect: bool = True) -> list[str]:
         config = load(path)
     except ConfigError as error:
         return error.faults
+    unusable = _push(config)
     if not connect:
-        return []
-    return [*_libvirt(config), *asyncio.run(_xmpp(config))]
+        return unusable
+    return [*unusable, *_libvirt(config), *asyncio.run(_xmpp(config))]
+
+
+def _push(config: Config) -> list[str]:
+    found = []
+    for wants in config.push:
+        try:
+            services_of(wants)
+        except Unusable as fault:
+            found.append(f"push: {fault}")
+    return found
 
 
 def _libvirt(config: Config) -> list[str]:

@@ -59,6 +59,18 @@ class Libvirt:
 
 
 @dataclasses.dataclass(frozen=True)
+class Push:
+    """``urls_file`` has an Apprise URL a line. Events are pushed that fit all of the others, as far as they are given:
+    types of events, names or patterns of machines, states of machines, outcomes."""
+
+    urls_file: pathlib.Path
+    types: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """``contacts``: which machines are contacts, ``managed``, ``all`` or ``none``. ``administrators`` and ``peers`` are
     bare JIDs; peers are the other hypervisors' accounts. Below the directories ``exchange`` who may change storage can
@@ -73,6 +85,7 @@ class Config:
     peers: tuple[str, ...] = ()
     exchange: tuple[str, ...] = ()
     site: str | None = None
+    push: tuple[Push, ...] = ()
 
     @property
     def jid(self) -> str:
@@ -126,6 +139,8 @@ def _value(hint: t.Any, value: t.Any, where: str, faults: list[str]) -> t.Any:
         return _table(t.cast(type, kind), value, f"{where}.", faults)
     if kind is pathlib.Path and isinstance(value, str):
         return pathlib.Path(value)
+    if kind is tuple and dataclasses.is_dataclass(t.get_args(hint)[0]) and isinstance(value, list):
+        return tuple(_value(t.get_args(hint)[0], item, f"{where}[{i}]", faults) for i, item in enumerate(value))
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if kind in (str, int) and isinstance(value, kind) and not isinstance(value, bool):

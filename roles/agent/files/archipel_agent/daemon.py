@@ -32,6 +32,7 @@ from .features.label import Label
 from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import Arrival, MigrationInquiry
 from .features.peers import Peers
+from .features.push import Pushes
 from .features.schedule import Schedules
 from .features.succession import Succession
 from .hypervisor_entity import HypervisorEntity
@@ -80,6 +81,7 @@ class Agent:
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
+        self.pushes = Pushes(config.push, self.events, self.link)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
         entity = HypervisorEntity(
@@ -115,6 +117,7 @@ class Agent:
             self.pubsub.serve(self.groups),
             self.health.run(self.link),
             self.schedules.run(),
+            self.pushes.run(),
             systemd.keep_watchdog_quiet(),
         )
         tasks = [asyncio.ensure_future(work) for work in forever]

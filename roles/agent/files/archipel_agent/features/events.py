@@ -46,10 +46,11 @@ class Deed:
 
 
 class Events:
-    """Events wait here until the server has them; publishing one never blocks."""
+    """Events wait here until the server has them; publishing one never blocks. ``heard`` are told of each at once."""
 
     def __init__(self, hypervisor: str, pubsub: PubSub) -> None:
         self.hypervisor = hypervisor
+        self.heard: list[t.Callable[[t.Mapping[str, t.Any]], None]] = []
         self._pubsub = pubsub
         self._waiting: collections.deque[tuple[str, dict[str, t.Any]]] = collections.deque(maxlen=MAX_WAITING)
         self._number = 0
@@ -77,8 +78,11 @@ class Events:
         item = f"{int(time.time() * 1000):013d}-{self.hypervisor}-{self._number:06d}"
         if len(self._waiting) == MAX_WAITING:
             self._lost += 1
-        self._waiting.append((item, {"type": kind, "hypervisor": self.hypervisor, "time": now(), **further}))
+        event = {"type": kind, "hypervisor": self.hypervisor, "time": now(), **further}
+        self._waiting.append((item, event))
         self._pubsub.wake(self)
+        for callback in self.heard:
+            callback(event)
 
     def watch(self, link: Link) -> None:
         """Publish what becomes of the link's machines."""
