@@ -43,7 +43,8 @@ options:
   permissions:
     description:
       - What it allows. A permission is V(view), V(lifecycle), V(console), V(snapshot), V(define), V(migrate),
-        V(storage), V(network) or V(secret); the documentation page of actions says which action asks for which.
+        V(storage), V(network), V(secret), V(tags) or V(schedule); the documentation page of actions says which action
+        asks for which.
       - The name of an action is that action alone.
       - Needed with O(state=present).
     type: list

@@ -80,6 +80,8 @@ async def test_a_grant_on_a_hypervisor_ends_there(world: World) -> None:
         await admin.publish(PERMISSIONS, "op", {"jid": STRANGER, "role": "operator", "scope": {"hypervisor": "hv1"}})
         await told(admin, "op", hypervisors=("hv1", "hv2"))
         assert "vm_info" in await person.commands(HV1)
+        assert await may(person, HV1, "vm", name="test", state="running")
+        assert not await may(person, HV1, "vm", name="test", state="running", definition={"memory": 64})
         assert await person.commands(HV2) == set()
         assert not await may(person, HV2, "vm_info")
 

@@ -79,7 +79,7 @@ async def test_each_action_for_each_role_at_each_door(
 
 
 def gives(role: str, action: Action) -> bool:
-    return role != "none" and (action.permission == ASKER or action.permission in ROLES[role])
+    return role != "none" and (action.permission == ASKER or bool(action.permissions() & ROLES[role]))
 
 
 async def chat(person: Client, contact: str, actions: t.Mapping[str, Action], allowed: t.Collection[str]) -> set[Line]:

@@ -56,7 +56,8 @@ def features() -> t.Iterator[type]:
 def described(action: Action) -> t.Iterator[str]:
     yield f"### {action.name}\n"
     yield f"{readable(action.help)}\n"
-    facts = [f"permission `{action.permission}`", "changes something" if action.changes else "changes nothing"]
+    lighter = f" (for some arguments `{action.lighter[0]}` is enough)" if action.lighter else ""
+    facts = [f"permission `{action.permission}`{lighter}", "changes something" if action.changes else "changes nothing"]
     if action.long:
         facts.append("runs as a [job](protocol.md#long-actions)")
     if action.phrases:

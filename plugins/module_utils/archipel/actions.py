@@ -272,6 +272,7 @@ class OfMachine:
 
 
 Reach = t.Callable[[t.Mapping[str, t.Any]], bool]
+Lighter = tuple[str, Reach]
 
 
 def _no_further(arguments: t.Mapping[str, t.Any]) -> bool:
@@ -288,7 +289,8 @@ class Action:
     """A declared action. ``entity`` is the kind of contact that has it: ``machine`` or ``hypervisor``.
 
     ``concerns`` is the kind of thing that it is about: ``machine``, ``network``, ``pool`` … ``asks`` is what a person
-    is told in a chat before it is done, where it cannot be undone. For ``lists`` and ``reaches`` see ``action``.
+    is told in a chat before it is done, where it cannot be undone. For ``lists``, ``reaches`` and ``lighter`` see
+    ``action``.
     """
 
     name: str
@@ -307,6 +309,12 @@ class Action:
     asks: str | None = None
     lists: str = ""
     reaches: Reach = _no_further
+    lighter: Lighter | None = None
+
+    def permissions(self, arguments: t.Mapping[str, t.Any] | None = None) -> set[str]:
+        """Of which one is enough: for these arguments or, without any, for some."""
+        lighter = self.lighter is not None and (arguments is None or self.lighter[1](arguments))
+        return {self.permission, self.lighter[0]} if lighter and self.lighter else {self.permission}
 
     def bind(self, untrusted: t.Mapping[str, t.Any], *, text: bool = False) -> dict[str, t.Any]:
         """Keyword arguments for ``function``, from data that came from outside."""
@@ -340,6 +348,7 @@ def action(
     of_machine: OfMachine | tuple[OfMachine, ...] = (),
     lists: str = "",
     reaches: Reach = _no_further,
+    lighter: Lighter | None = None,
 ) -> t.Callable[[t.Callable[..., t.Any]], t.Callable[..., t.Any]]:
     """Declare a method as an action.
 
@@ -357,6 +366,7 @@ def action(
         Who may see some machines only is told those.
     :param reaches: whether with these arguments it does more than to the machines that they name, so that a right to
         those machines is not enough.
+    :param lighter: a permission that is enough too, and for which arguments.
     """
     verbs = of_machine if isinstance(of_machine, tuple) else (of_machine,)
 
@@ -365,7 +375,7 @@ def action(
         declared = Action(
             name or function.__name__, "", text, permission, bool(changes), bool(long), as_phrases(phrases), arguments,
             says, function, progress, concerns, verbs, asks,
-            lists, reaches,
+            lists, reaches, lighter,
         )  # fmt: skip
         for verb in verbs:
             _check_verb(verb, arguments, function.__qualname__)

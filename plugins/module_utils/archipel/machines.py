@@ -45,6 +45,21 @@ RemoveVolumes = t.Annotated[
 _PATTERN: t.Final = frozenset("*?[")  # what makes a name a pattern
 
 
+# Of vm, what can be said beside a state without defining anything; what else is given says what it says by default.
+_OF_LIFECYCLE: t.Final = frozenset(
+    ("name", "uuid", "names", "state", "force_after", "wait", "wait_timeout", "wait_for_ip", "check")
+)
+_BY_DEFAULT: t.Final = {"apply": "live", "remove_volumes": "none"}
+
+
+def _lifecycle_alone(given: t.Mapping[str, t.Any]) -> bool:
+    """Whether vm is asked for nothing but what a machine's own contact has verbs for."""
+    others = {key: value for key, value in given.items() if key not in _OF_LIFECYCLE and value is not None}
+    return given.get("state", "present") not in ("present", "absent") and not any(
+        (value and value != _BY_DEFAULT.get(key)) or key == "autostart" for key, value in others.items()
+    )
+
+
 class Machines(Host):
     """What can be asked of a hypervisor about its machines."""
 
@@ -147,6 +162,7 @@ class Machines(Host):
         changes=True,
         says="{msg}",
         reaches=lambda given: bool(given.get("xml")) or given.get("definition", NOTHING).reaches,
+        lighter=("lifecycle", _lifecycle_alone),
     )
     def vm(
         self,

@@ -18,6 +18,7 @@ from archipel.rights import ROLES, Grant, Place, Role
 from .libvirt_link import MachineState
 
 Permissions = t.AbstractSet[str]
+Arguments = t.Mapping[str, t.Any] | None
 
 ADMINISTRATOR: t.Final = "administrator by the agent's configuration"
 PEERS: t.Final = "peer by the agent's configuration"
@@ -59,18 +60,18 @@ class Authority:
             self.grants[name] = grant
             self._by_who[grant.kind, grant.who][name] = grant
 
-    def may(self, who: slixmpp.JID, action: Action, place: Place) -> bool:
+    def may(self, who: slixmpp.JID, action: Action, place: Place, arguments: Arguments = None) -> bool:
         """``who`` is the sender as the server stamped it on the stanza."""
-        return next(self.why(who, action, place), None) is not None
+        return next(self.why(who, action, place, arguments), None) is not None
 
-    def why(self, who: slixmpp.JID, action: Action, place: Place) -> t.Iterator[str]:
-        """By what they may do that there; nothing, when they may not."""
+    def why(self, who: slixmpp.JID, action: Action, place: Place, arguments: Arguments = None) -> t.Iterator[str]:
+        """By what they may do that there; nothing, when they may not. Without arguments, whether they may with some."""
         if action.permission == PEER:
             yield from [PEERS] * (who.bare in self.peers)
             return
         if who.bare in self.administrators:
             yield ADMINISTRATOR
-        wanted = {action.permission, action.name}
+        wanted = {action.name, *action.permissions(arguments)}
         if place.owner == who.bare and (action.permission == ASKER or wanted & ROLES["owner"]):
             yield OWNER
         for grant in self.grants_of(who):

@@ -101,7 +101,7 @@ class Dispatcher:
 
     def _permit(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Filter:
         """Forbidden, when they may call the action, but not for what they ask. What they may be told of the result."""
-        entity, may = request.entity, functools.partial(self._authority.may, request.who, action)
+        entity, may = request.entity, functools.partial(self._authority.may, request.who, action, arguments=arguments)
         if action.permission == ASKER or may(entity.here):
             return _all_of_it
         if action.lists:

@@ -74,6 +74,26 @@ def test_ready_made_roles_follow_the_declarations() -> None:
     assert PEER not in administrator
 
 
+@pytest.mark.parametrize(
+    ("given", "enough"),
+    [
+        ({"state": "running"}, True),
+        ({"state": "shutdown", "force_after": 20, "apply": "live", "remove_volumes": "none", "definition": {}}, True),
+        ({}, False),
+        ({"state": "present"}, False),
+        ({"state": "absent"}, False),
+        ({"state": "running", "definition": {"memory": 64}}, False),
+        ({"state": "running", "xml": "<domain/>"}, False),
+        ({"state": "running", "autostart": False}, False),
+        ({"state": "running", "disks_remove_unmanaged": True}, False),
+        ({"state": "running", "apply": "restart"}, False),
+    ],
+)
+def test_a_state_alone_is_lifecycle(given: dict[str, t.Any], enough: bool) -> None:
+    """Who may start machines may ask vm for that, and for nothing else."""
+    assert ("lifecycle" in ACTIONS["vm"].permissions(ACTIONS["vm"].bind({"name": "web1", **given}))) is enough
+
+
 OWN = {
     *("memory", "max_memory", "vcpus", "max_vcpus", "cpu", "features", "clock", "pm", "osinfo", "video", "sound"),
     *("watchdog", "memballoon", "guest_agent", "metadata"),
