@@ -77,7 +77,7 @@ class Noise:
             place = self._random.randrange(len(text) + 1)
             text = text[:place] + self.text() + text[place + self._random.randrange(3) :]
         element = ET.Element(f"{{{wire.JSON}}}json")
-        element.text = wire.clean(text if self._random.random() < 0.95 else "[" * 100_000)
+        element.text = wire.clean(text if self._random.random() < 0.999 else "[" * 100_000)
         return element
 
     def form(self, action: Action) -> ET.Element:
