@@ -40,7 +40,10 @@ def machines(over: t.Callable[[str], t.Any], platform: t.Any) -> t.Iterator[None
     xmpp.play(*create, {VM: {"name": names, "memory": 64}}, *tag)
     wanted = {*MACHINES, TEMPLATE}
     platform.wait_until(lambda: wanted <= index(platform), "the index does not know the machines")
-    platform.wait_until(lambda: "web1" in index(platform, "acme:eu"), "the index does not know the tags")
+    tagged = ({"web1", "web2"}, {"web1"})
+    platform.wait_until(
+        lambda: (index(platform, "web"), index(platform, "acme:eu")) == tagged, "the index does not know the tags"
+    )
     yield
     xmpp.play(*({VM: {"name": name, "state": "absent", "force": True}} for name in (*MACHINES, names)))
     platform.wait_until(lambda: not wanted & index(platform), "the index still knows the machines")
@@ -48,11 +51,15 @@ def machines(over: t.Callable[[str], t.Any], platform: t.Any) -> t.Iterator[None
 
 def index(platform: t.Any, *tags: str) -> set[str]:
     """The names of the machines in the index that have these tags."""
+    return {machine.name for machine in fleet(platform).machines if {*tags} <= {*machine.tags}}
+
+
+def fleet(platform: t.Any) -> t.Any:
+    """What the index tells."""
     from ansible_collections.archipel.orchestrator.plugins.plugin_utils.fleet import from_platform
     from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
 
-    machines = from_platform(Client(platform.account()), stale=True).machines
-    return {machine.name for machine in machines if {*tags} <= {*machine.tags}}
+    return from_platform(Client(platform.account()), stale=True)
 
 
 def hosts(inventory: dict[str, t.Any], group: str) -> list[str]:
@@ -79,8 +86,9 @@ def test_the_platform_becomes_hosts_and_groups(xmpp: t.Any, source: dict[str, t.
 @pytest.mark.usefixtures("machines")
 def test_tags_and_sites_become_groups(xmpp: t.Any, source: dict[str, t.Any], platform: t.Any) -> None:
     """Of machines and hypervisors; a machine stands where its hypervisor does. libvirt knows of no site."""
-    xmpp.play({HYPERVISOR_TAGS: {"tags": ["nvme"]}})
+    xmpp.play({HYPERVISOR_TAGS: {"tags": ["nvme"], "tags_mode": "set"}})
     try:
+        platform.wait_until(lambda: fleet(platform).hypervisors[0].tags == ("nvme",), "the index does not know the tag")
         inventory = xmpp.inventory(source)
     finally:
         xmpp.play({HYPERVISOR_TAGS: {"tags": [], "tags_mode": "set"}})
