@@ -13,8 +13,10 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The core, and the servers of other tests.
-sys.path += [str(ROOT / part) for part in ("plugins/module_utils", "tests/agent", "tests/integration")]
+# The core, the agent, and the servers of other tests.
+sys.path += [
+    str(ROOT / part) for part in ("plugins/module_utils", "roles/agent/files", "tests/agent", "tests/integration")
+]
 
 import report  # noqa: E402
 from stage import Stage  # noqa: E402
@@ -27,6 +29,7 @@ PARTS = {
     "contacts": "Contacts",
     "idle": "An idle agent",
     "latency": "Requests",
+    "rights": "Rights",
 }
 
 
