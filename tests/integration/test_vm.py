@@ -72,6 +72,10 @@ def test_info_of_machines_and_of_the_hypervisor_is_the_same_both_ways(over: t.Ca
     assert nobody["vms"] == []
     assert len(limited["vms"]) == 1
     assert hypervisor["hypervisor"]["name"] == "hv1"
+    # What its agent alone knows of it.
+    sites, tags = ([way[-1]["hypervisor"].pop(key) for way in (by_libvirt, over_xmpp)] for key in ("site", "tags"))
+    assert sites == [None, "lab-1"]
+    assert (tags[0], type(tags[1])) == (None, list)
     assert over_xmpp == by_libvirt
 
 
