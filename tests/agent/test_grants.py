@@ -265,7 +265,8 @@ async def test_a_right_to_a_machine_is_a_right_to_that_machine(world: World) -> 
         assert {"hypervisor_info", "network_info", "pool", "vm_clone"}.isdisjoint(await person.commands(HV1))
         assert (await person.call(HV1, "vm", {"name": "web", "state": "running"}))["changed"]
         assert (await person.call(HV1, "vm", {"uuid": WEB.upper(), "definition": {"vcpus": 2}}))["changed"]
-        for named in ({"name": "test"}, {"uuid": TEST_UUID}, {"names": ["web", "test"]}, {"names": ["*"]}, {}):
+        others = ({"name": "test"}, {"uuid": TEST_UUID}, {"name": "new"}, {})
+        for named in (*others, {"names": ["web", "test"]}, {"names": ["web", "new"]}, {"names": ["*"]}):
             assert not await may(person, HV1, "vm", state="destroyed", **named), named
         assert agent.link.machines[TEST_UUID].state == "running"
         # A new machine whose name is the UUID of one's own is a new machine.
