@@ -267,7 +267,8 @@ def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
     packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl")
     packages(session, "profanity", "python3-nbxmpp", "tmux")  # clients
-    group(session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session), "apprise>=1.9")
+    requirements = [f"-rroles/agent/files/{name}.txt" for name in ("requirements", "requirements-push")]
+    group(session, "tests", *requirements, libvirt_python(session))
     pytest(session, "tests/agent")
 
 

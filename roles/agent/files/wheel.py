@@ -44,9 +44,8 @@ def version(files: t.Mapping[str, bytes], requirements: str) -> str:
     return f"{found[1]}+{digest.hexdigest()[:12]}"
 
 
-def metadata(name: str, requirements: str) -> dict[str, str]:
+def metadata(name: str, requirements: str, push: str) -> dict[str, str]:
     """The files of .dist-info, but for RECORD."""
-    needed = [line for line in requirements.splitlines() if line and not line.startswith("#")]
     return {
         "METADATA": "".join(
             f"{line}\n"
@@ -55,12 +54,18 @@ def metadata(name: str, requirements: str) -> dict[str, str]:
                 "Name: archipel-agent",
                 f"Version: {name}",
                 "Requires-Python: >=3.11",
-                *(f"Requires-Dist: {requirement}" for requirement in needed),
+                *(f"Requires-Dist: {requirement}" for requirement in _needed(requirements)),
+                "Provides-Extra: push",
+                *(f"Requires-Dist: {requirement}; extra == 'push'" for requirement in _needed(push)),
             )
         ),
         "WHEEL": "Wheel-Version: 1.0\nGenerator: archipel\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "entry_points.txt": "[console_scripts]\n" + "".join(f"{name} = {to}\n" for name, to in COMMANDS.items()),
     }
+
+
+def _needed(requirements: str) -> list[str]:
+    return [line for line in requirements.splitlines() if line and not line.startswith("#")]
 
 
 def record(files: t.Mapping[str, bytes], own: str) -> bytes:
@@ -74,10 +79,10 @@ def record(files: t.Mapping[str, bytes], own: str) -> bytes:
 
 def main(directory: pathlib.Path) -> None:
     files = sources()
-    requirements = (HERE / "requirements.txt").read_text()
-    number = version(files, requirements)
+    requirements, push = ((HERE / f"{name}.txt").read_text() for name in ("requirements", "requirements-push"))
+    number = version(files, requirements + push)
     info = f"archipel_agent-{number}.dist-info"
-    files.update({f"{info}/{name}": text.encode() for name, text in metadata(number, requirements).items()})
+    files.update({f"{info}/{name}": text.encode() for name, text in metadata(number, requirements, push).items()})
     files[f"{info}/RECORD"] = record(files, f"{info}/RECORD")
 
     wheel = directory / f"archipel_agent-{number}-py3-none-any.whl"
