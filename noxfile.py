@@ -31,6 +31,8 @@ PUBLISHED = {
     *("changelogs", "docs", "extensions", "meta", "playbooks", "plugins", "roles"),
 }
 DERIVED = ("tests/checks/derived.py", "tests/checks/doc_fragments.py")
+# All that the agent may need.
+AGENT = [f"-rroles/agent/files/{name}.txt" for name in ("requirements", "requirements-push")]
 LIBVIRT = ("gcc", "libvirt-dev", "pkg-config", "python3-dev")
 
 # Skipping what cannot run would pass.
@@ -267,8 +269,7 @@ def agent(session: nox.Session) -> None:
     """tests/agent: conversations with the agent through a real ejabberd on loopback."""
     packages(session, "ejabberd", "faketime", "libvirt-clients", "libvirt-daemon", "openssl")
     packages(session, "profanity", "python3-nbxmpp", "tmux")  # clients
-    requirements = [f"-rroles/agent/files/{name}.txt" for name in ("requirements", "requirements-push")]
-    group(session, "tests", *requirements, libvirt_python(session))
+    group(session, "tests", *AGENT, libvirt_python(session))
     pytest(session, "tests/agent")
 
 
@@ -296,5 +297,5 @@ def hosts(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """tests/benchmark: ratios against direct libvirt and community.libvirt, and what contacts cost."""
     packages(session, "ejabberd", "libvirt-daemon", "openssl")
-    group(session, "benchmark", "-r", "roles/agent/files/requirements.txt", libvirt_python(session))
+    group(session, "benchmark", *AGENT, libvirt_python(session))
     session.run("python", "tests/benchmark/run.py", *session.posargs)

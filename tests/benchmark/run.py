@@ -30,6 +30,7 @@ PARTS = {
     "idle": "An idle agent",
     "latency": "Requests",
     "rights": "Rights",
+    "push": "Push",
 }
 
 

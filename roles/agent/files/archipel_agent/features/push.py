@@ -85,11 +85,15 @@ class Pushes:
         while True:
             await service.news.wait()
             service.news.clear()
-            while service.waiting:
-                await self._send(service, service.waiting.popleft())
-                if service.lost:
-                    log.warning("%d events were lost to %s, which was too slow for them", service.lost, service.label)
-                    service.lost = 0
+            await self.drain(service)
+
+    async def drain(self, service: Service) -> None:
+        """Send what waits, oldest first."""
+        while service.waiting:
+            await self._send(service, service.waiting.popleft())
+            if service.lost:
+                log.warning("%d events were lost to %s, which was too slow for them", service.lost, service.label)
+                service.lost = 0
 
     async def _send(self, service: Service, event: Event) -> None:
         for pause in (*PAUSES, None):
