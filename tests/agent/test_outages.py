@@ -13,7 +13,6 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel_agent import check
 from archipel_agent import session as sessions
 from client import error_of
 from ejabberd import Ejabberd, certificate, free_port
@@ -102,14 +101,6 @@ async def test_from_a_server_that_is_gone_all_go_to_the_next(world: World) -> No
                     await admin.saw(contact, "available", after=before)
                 assert agent.session.server.last == (hosts[0], port)
                 agent.stop()
-
-
-def test_each_server_of_the_list_is_checked(world: World) -> None:
-    """One that is missing is to be known before it is needed."""
-    config = world.config()
-    xmpp = dataclasses.replace(config.xmpp, hosts=("127.0.0.2", *config.xmpp.hosts))
-    (fault,) = check.faults(world.write(dataclasses.replace(config, xmpp=xmpp)))
-    assert fault.startswith(f"127.0.0.2:{world.server.port} cannot be reached")
 
 
 async def test_the_agent_starts_without_libvirt(

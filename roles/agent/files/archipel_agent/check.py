@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-import typing as t
 
 from archipel.connection import Connection
 from archipel.errors import ArchipelError
@@ -48,25 +47,17 @@ def _libvirt(config: Config) -> list[str]:
 
 
 async def _xmpp(config: Config) -> list[str]:
-    """Of several servers each is tried: one that is missing is to be known before it is needed."""
-    found: dict[str, None] = {}
-    for hosts in [[host] for host in config.xmpp.hosts] or [[]]:
-        session = account(config, "check", hosts)
-        try:
-            await session.log_in()
-        except LoginFailed as failure:
-            found[str(failure)] = None
-        else:
-            await session.close()
-    return [*found]
+    session = account(config, "check")
+    try:
+        await session.log_in()
+    except LoginFailed as failure:
+        return [str(failure)]
+    await session.close()
+    return []
 
 
-def account(config: Config, resource: str, hosts: t.Sequence[str] | None = None) -> Session:
-    """A session of the hypervisor's account under another resource than the agent's own, which may be running; at
-    ``hosts``, where they are not to be those of the configuration."""
+def account(config: Config, resource: str) -> Session:
+    """A session of the hypervisor's account under another resource than the agent's own, which may be running."""
     xmpp = config.xmpp
-    tls = trust(xmpp.ca_file)
-    server = Server(
-        xmpp.domain, xmpp.hosts if hosts is None else hosts, xmpp.port, tls, asyncio.Semaphore(1), xmpp.max_stanza_size
-    )
+    server = Server(xmpp.domain, xmpp.hosts, xmpp.port, trust(xmpp.ca_file), asyncio.Semaphore(1), xmpp.max_stanza_size)
     return Session(f"{xmpp.jid}/{resource}", xmpp.password, server)
