@@ -14,7 +14,7 @@ import typing as t
 
 import slixmpp
 from archipel.actions import action
-from archipel.errors import ArchipelError, InvalidArgument, Unavailable
+from archipel.errors import ArchipelError, InvalidArgument, OperationFailed, Unavailable
 from archipel.machine import canonical_uuid
 
 from ..authority import PEER
@@ -141,7 +141,8 @@ class Succession:
             told = [{key: getattr(s, key) for key in _TOLD} | {"order": dataclasses.asdict(s.order)} for s in schedules]
             try:
                 answer = await self._peers.ask(name, "inherit", {"uuid": uuid, "token": token, "schedules": told})
-            except Unavailable as error:
+            except (Unavailable, OperationFailed) as error:
+                # It may have been taken over before that failed.
                 raise Unavailable(f"The schedules of the machine go to {name}. {error.message}") from None
             except ArchipelError as error:
                 log.warning("%s does not take over the schedules of %s: %s", name, uuid, error.message)
