@@ -172,6 +172,21 @@ def test_a_copy_goes_on_where_libvirtd_restarts(platform: Story, play: Play) -> 
     assert same(platform, f"{OTHER}/moved1.raw")
 
 
+def test_a_checkpoint_keeps_its_disk_and_goes_with_its_machine(platform: Story, play: Play) -> None:
+    """What changed since is noted in the image, and a copy would not have it."""
+    specifications = "--diskspec vda,checkpoint=no --diskspec vdb --diskspec vdc"
+    platform.on("hv1", f"virsh -q checkpoint-create-as moved1 first {specifications}")
+    kept, gone = play(
+        "xmpp",
+        to("vdb", pool="default"),
+        {VM: {"name": "moved1", "state": "absent", "force": True, "remove_volumes": "owned"}},
+    )
+    assert (kept["failed"], kept["changes"]) == (True, [])
+    assert "moved1 has snapshots or checkpoints" in kept["msg"]
+    ok([gone])
+    assert "moved1" not in platform.on("hv1", f"virsh list --all --name; ls {OTHER}")
+
+
 def begin(story: Story) -> None:
     """QEMU copies vda for minutes, as whoever asked for it went away."""
     story.on(
