@@ -41,6 +41,8 @@ async def test_what_cannot_be_undone_is_asked_back(world: World) -> None:
             await admin.says(machine, between)
             assert "no question open" in await admin.says(machine, "yes")
             assert agent.link.machines[TEST_UUID].state == "running"
+        await admin.says(machine, "destroy")
+        assert await admin.says(machine, "No.") == "Then I leave it."
         assert "Say yes" in await admin.says(machine, "please power off!")
         assert "no question open" in await other.says(machine, "yes")
         assert await admin.says(machine, "Yes, please.") == "I have been turned off."
@@ -126,7 +128,8 @@ async def test_what_is_written_wrong_is_not_guessed_but_asked(world: World) -> N
     """The nearest phrases are named, and nothing is done."""
     async with world.agent() as agent, world.person() as admin:
         machine = await contact_of(agent)
-        for text, told in {"pasue": "pause", "migrat to hv9": "migrate to <destination>", "destory": "destroy"}.items():
+        meant = {"pasue": "pause", "migrat to hv9": "migrate to <destination>", "destory": "destroy", "hlep": "help"}
+        for text, told in meant.items():
             assert f"did nothing. Did you mean {told}" in await admin.says(machine, text)
             assert await admin.says(machine, "cpu") == "I have 2 vCPUs."
         assert agent.link.machines[TEST_UUID].state == "running"

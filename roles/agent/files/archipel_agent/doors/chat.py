@@ -104,6 +104,8 @@ class ChatDoor:
                 await self._do(message, who, question.meant)
             elif self._has_patience(who.bare):
                 self._say(message, "I have no question open, and did nothing.")
+        elif text.lower() == "no" and question is not None:
+            self._say(message, "Then I leave it.")
         elif meant := match(visible, text):
             self._puzzles.pop(who.bare, None)
             if meant.action.asks is None:
@@ -195,9 +197,8 @@ def _pattern(phrase: str) -> re.Pattern[str]:
 
 def _guess(visible: t.Mapping[str, Action], text: str) -> str:
     """What may have been meant, by the words that are not the asker's own to choose."""
-    known = {
-        re.sub(r" ?{\w+}", "", phrase.text): phrase.shown for action in visible.values() for phrase in action.phrases
-    }
+    phrases = [phrase for action in visible.values() for phrase in action.phrases]
+    known = {"help": "help", **{re.sub(r" ?{\w+}", "", phrase.text): phrase.shown for phrase in phrases}}
     close = difflib.get_close_matches(text.lower()[:80], known, n=2)
     return f" Did you mean {' or '.join(known[words] for words in close)}?" if close else ""
 
