@@ -12,14 +12,19 @@ import sys
 import typing as t
 
 from .guest import guest
-from .plan import HOSTS, REPOSITORY, STANDARD, XMPP_DOMAIN, Lab, host
+from .plan import HOSTS, REPOSITORY, STANDARD, XMPP_DOMAIN, Host, Lab
 from .steps import LabError
 
 
+def _there(lab: Lab) -> list[Host]:
+    return [known for known in HOSTS if known.name in STANDARD or lab.disk(known).exists()]
+
+
 def inventory(lab: Lab) -> dict[str, t.Any]:
-    """The standard hosts, in the groups that the playbooks of the collection expect, and the bare ones."""
+    """The standard hosts and those that were made beside them, in the groups that the playbooks of the collection
+    expect."""
     groups: dict[str, dict[str, t.Any]] = {}
-    for known in HOSTS:
+    for known in _there(lab):
         for group in known.groups or ("bare",):
             groups.setdefault(group, {"hosts": {}})["hosts"][known.name] = {"ansible_host": lab.address(known)}
     variables = {
@@ -67,7 +72,7 @@ def environment(lab: Lab) -> dict[str, str]:
         variables |= {
             "ARCHIPEL_JID": f"admin@{XMPP_DOMAIN}",
             "ARCHIPEL_PASSWORD": password.read_text().split()[0],
-            "ARCHIPEL_HOST": lab.address(host(STANDARD[0])),
+            "ARCHIPEL_HOST": ",".join(lab.address(one) for one in _there(lab) if "ejabberd" in one.groups),
             "ARCHIPEL_CA_FILE": str(lab.platform / "ca.pem"),
         }
     return variables

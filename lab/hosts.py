@@ -63,20 +63,16 @@ def close_connections(lab: Lab) -> None:
 
 def _disk(lab: Lab, host: Host) -> Overlay:
     """A host stays on what it was made on, whatever has changed since."""
-    record = _directory(lab, host) / "lower"
+    record = lab.disk(host) / "lower"
     if record.exists():
-        return Overlay(_directory(lab, host), tuple(map(pathlib.Path, record.read_text().split())))
+        return Overlay(lab.disk(host), tuple(map(pathlib.Path, record.read_text().split())))
     lower = LAYERS[host.layer].lower(lab) if host.layer else (base.directory(lab),)
-    return Overlay(_directory(lab, host), lower)
-
-
-def _directory(lab: Lab, host: Host) -> pathlib.Path:
-    return lab.state / "hosts" / host.name
+    return Overlay(lab.disk(host), lower)
 
 
 def _container(lab: Lab, host: Host) -> Container:
     options = (*_BOOT, f"--hostname={host.name}", f"--network-bridge={lab.bridge}")
-    return Container(f"{lab.name}-{host.name}", _directory(lab, host) / "root", options)
+    return Container(f"{lab.name}-{host.name}", lab.disk(host) / "root", options)
 
 
 def interface(lab: Lab, host: Host) -> str:
@@ -95,7 +91,7 @@ def start(lab: Lab, host: Host) -> None:
         return
     disk = _disk(lab, host)
     disk.mount()
-    record = _directory(lab, host) / "lower"
+    record = lab.disk(host) / "lower"
     if not record.exists():
         _furnish(lab, host, disk.root)
         record.write_text("\n".join(map(str, disk.lower)))
@@ -173,7 +169,7 @@ def _detach(lab: Lab, host: Host) -> None:
 def discard(lab: Lab, host: Host) -> None:
     """Cut its power and throw its disk away."""
     crash(lab, host)
-    shutil.rmtree(_directory(lab, host), ignore_errors=True)
+    shutil.rmtree(lab.disk(host), ignore_errors=True)
 
 
 def ssh(lab: Lab, host: Host, *command: str, options: t.Sequence[str] = ()) -> list[str | os.PathLike[str]]:

@@ -62,9 +62,9 @@ def start(lab: Lab, wanted: t.Sequence[Host]) -> None:
     with step(f"hosts {', '.join(h.name for h in wanted)}"):
         network.up(lab)
         hosts.make_keys(lab)
-        write_inventory(lab)
         for one in wanted:
             hosts.start(lab, one)
+        write_inventory(lab)
         for one in wanted:
             hosts.await_ready(lab, one)
 

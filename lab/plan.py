@@ -31,6 +31,7 @@ class Host:
 
 HOSTS: t.Final = (
     Host("xmpp1", 21, "ejabberd", ("ejabberd",), aliases=(XMPP_DOMAIN,)),
+    Host("xmpp2", 22, "ejabberd", ("ejabberd",)),
     Host("hv1", 11, "hypervisor", ("hypervisors",)),
     Host("hv2", 12, "hypervisor", ("hypervisors",)),
     Host("bare1", 31),
@@ -113,6 +114,10 @@ class Lab:
 
     def address(self, host: Host) -> str:
         return f"{self.network}.{host.octet}"
+
+    def disk(self, host: Host) -> pathlib.Path:
+        """What a host is made of, once it is."""
+        return self.state / "hosts" / host.name
 
 
 def host(name: str) -> Host:

@@ -35,7 +35,7 @@ class Person(slixmpp.ClientXMPP):
         self.enable_direct_tls = False
         for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0060"):
             self.register_plugin(plugin)
-        self._host = settings["ARCHIPEL_HOST"]
+        self._host = settings["ARCHIPEL_HOST"].split(",")[0]
 
     async def __aenter__(self) -> Person:
         started = self.wait_until("session_start", _PATIENCE)

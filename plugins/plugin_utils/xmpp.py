@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import re
+import socket
 import ssl
 import threading
 import time
@@ -300,6 +301,7 @@ class _Stream:
                 opened.set_exception(error)
 
         def started(_event: t.Any) -> None:
+            _notice_silence(self._xmpp.transport.get_extra_info("socket"))
             if not opened.done():
                 opened.set_result(None)
 
@@ -425,6 +427,14 @@ def _error(request: Request, iq: t.Any) -> errors.ArchipelError:
     if kind is errors.Unavailable:
         return kind(f"{request.to} is not online ({condition}). Does its agent run, and is the name right?")
     return kind(f"{request.to} answered {': '.join(filter(None, [condition, *details, text]))}")
+
+
+def _notice_silence(connection: t.Any) -> None:
+    """A server that lost power ends no connection; without this its requests would wait for their whole time."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_USER_TIMEOUT", 10_000)):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 @functools.cache

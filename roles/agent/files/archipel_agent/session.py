@@ -31,7 +31,7 @@ PAUSE_AFTER_REFUSAL = 60.0
 CONNECT_TIMEOUT = 10
 LOGIN_TIMEOUT = 30
 # A server that lost power says nothing; its end is noticed after this many seconds without acknowledgement.
-SILENCE = 15
+SILENCE = 10
 
 
 @sasl_mech(SCRAM.score + 1)
