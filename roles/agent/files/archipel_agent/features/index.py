@@ -217,7 +217,7 @@ def _pages(items: t.Sequence[str]) -> t.Iterator[t.Sequence[str]]:
 
 def _machines(hypervisor: Hypervisor, uuids: t.Iterable[str]) -> dict[str, dict[str, t.Any] | None]:
     """Their items by UUID; None for those that are not here, or for which another hypervisor speaks; those that cannot
-    be looked at are left out."""
+    be looked at, or that arrive, are left out."""
     found: dict[str, dict[str, t.Any] | None] = {}
     for uuid in uuids:
         try:
@@ -230,7 +230,11 @@ def _machines(hypervisor: Hypervisor, uuids: t.Iterable[str]) -> dict[str, dict[
         except ArchipelError as error:
             log.warning("the index does not follow %s: %s", uuid, error.message)
             continue
-        if (told["state"], told["reason"]) in (ARRIVING, LEFT):
+        if (told["state"], told["reason"]) == ARRIVING:
+            # Or it is taken back to memory that was kept (a snapshot, a managed save), which to libvirt is the same.
+            # Whoever speaks for it does so until it runs.
+            continue
+        if (told["state"], told["reason"]) == LEFT:
             found[uuid] = None
             continue
         found[uuid] = {
