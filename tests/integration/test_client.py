@@ -9,6 +9,7 @@ import base64
 import contextlib
 import dataclasses
 import os
+import pathlib
 import signal
 import socket
 import threading
@@ -109,6 +110,19 @@ def test_a_server_without_tls_never_sees_the_password(platform: t.Any) -> None:
     assert b"<stream:stream" in said
     assert b"<auth" not in said
     assert base64.b64encode(b"very secret") not in said
+
+
+def test_a_server_that_offers_less_than_sha256_is_told_no_password(platform: t.Any, tmp_path: pathlib.Path) -> None:
+    """Accounts of ejabberd's default are for SCRAM-SHA-1."""
+    old = type(platform.server)(tmp_path / "old", hypervisors=[])
+    old.scram = "sha"
+    try:
+        old.prepare()
+        account = dataclasses.replace(platform.account(), port=old.port, ca_file=str(old.ca_file))
+        with pytest.raises(errors.Unavailable, match=r"offers no SCRAM-SHA-256, .* set auth_scram_hash: sha256"):
+            Client(account).ping([account.domain])
+    finally:
+        old.stop()
 
 
 def _ask_for_the_password(listener: socket.socket, heard: list[bytes]) -> None:
