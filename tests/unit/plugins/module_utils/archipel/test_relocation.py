@@ -183,12 +183,19 @@ def test_the_machine_or_its_disk_may_still_be_made_in_check_mode(move: Run, run:
     assert paths(elsewhere) == ["volumes[later/web1.qcow2]", "disks[vda].path"]
 
 
+def taken_out(machine: Machine) -> None:
+    document = machine.document(inactive=True)
+    disk = document.find("devices/disk")
+    disk.getparent().remove(disk)
+    machine.hypervisor.connection.handle.defineXML(xmltree.serialise(document))
+
+
 @pytest.mark.parametrize(
     ("event", "error", "reason"),
     [
         (lambda machine: machine.domain.create(), Conflict, "web1 was started while .*web1.qcow2 was copied"),
         (lambda machine: machine.domain.undefine(), NotFound, "Domain not found"),
-        (lambda machine: taken_out(machine), Conflict, "vda of web1 was changed meanwhile; .* has no such disk"),
+        (taken_out, Conflict, "vda of web1 was changed meanwhile; .* has no such disk"),
     ],
 )
 def test_what_happens_to_the_machine_meanwhile_leaves_no_copy(
@@ -203,10 +210,3 @@ def test_what_happens_to_the_machine_meanwhile_leaves_no_copy(
         work.plan.run()
     assert failed.value.changes == []
     assert volumes(run) == {"web1.qcow2": "qcow2"}
-
-
-def taken_out(machine: Machine) -> None:
-    document = machine.document(inactive=True)
-    disk = document.find("devices/disk")
-    disk.getparent().remove(disk)
-    machine.hypervisor.connection.handle.defineXML(xmltree.serialise(document))
