@@ -14,7 +14,6 @@ import functools
 import http.client
 import re
 import secrets
-import subprocess
 import typing as t
 import urllib.parse
 import xmlrpc.client
@@ -27,6 +26,8 @@ from .archipel.plan import Plan
 LOOPBACK: t.Final = frozenset(("127.0.0.1", "::1", "localhost"))
 # RFC 7622, section 3.3: what no localpart has; and one that is written in another case is the same account.
 _NO_LOCALPART: t.Final = re.compile(r"[\s\"&'/:<>@\x00-\x1f]|^$")
+# AnsibleModule.run_command: status, stdout and stderr of a command.
+Run = t.Callable[[list[str]], tuple[int, str, str]]
 _GROUP: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 EVERYBODY: t.Final = {"@all@": "all_users", "@online@": "online_users"}
 
@@ -150,19 +151,19 @@ def localpart(untrusted: str, domain: str) -> str:
 
 
 def have_accounts(
-    server: Server, accounts: t.Sequence[Account], *, update_password: str, founder: bool, check: bool
+    server: Server, accounts: t.Sequence[Account], *, update_password: str, founder: Run | None, check: bool
 ) -> dict[str, t.Any]:
     """``changed, msg, changes, diff, users``: each account is there, with its password where that is asked for.
 
-    ``founder``: where the server lets its administrator not in, because that account is yet to be made, and it is among
-    ``accounts``, it is made by the server's own command.
+    With a ``founder``, which runs commands: where the server lets its administrator not in, because that account is yet
+    to be made, and it is among ``accounts``, it is made by the server's own command.
     """
     plan = Plan()
     users = [{"jid": f"{account.name}@{server.domain}", "state": "present"} for account in accounts]
     if founder and not _is_founded(server, accounts):
         own = next(account for account in accounts if account.name == server.user)
         password = t.cast(Secret, own.password)
-        plan.add([_registration(own)], lambda: _found(server, password))
+        plan.add([_registration(own)], lambda: _found(server, password, founder))
         # Nothing can be asked before, so there is nobody else.
         for account in accounts:
             if account is not own:
@@ -229,18 +230,18 @@ def _is_founded(server: Server, accounts: t.Sequence[Account]) -> bool:
         return False
 
 
-def _found(server: Server, password: Secret) -> None:
+def _found(server: Server, password: Secret, run: Run) -> None:
     """Make the first account: with a passing password, because others can read a process's arguments."""
     passing = secrets.token_hex(16)
-    command = ["ejabberdctl", "register", server.user, server.domain, passing]
-    try:
-        made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"ejabberdctl cannot be run, so nobody makes the first account: {error}") from None
-    if made.returncode != 0:
+    command = ["timeout", "60", "ejabberdctl", "register", server.user, server.domain, passing]
+    status, said, error = run(command)
+    if status in (124, 126, 127):  # as timeout says that the time is over, or that there is no such command
+        why = " ".join(error.split())[:200] or "it did not end within 60 s"
+        raise Unavailable(f"ejabberdctl cannot be run, so nobody makes the first account: {why}.")
+    if status != 0:
         raise Conflict(
             f"{server.user}@{server.domain} has another password than the one given, or could not be made:"
-            f" {' '.join(made.stdout.split())[:200]}"
+            f" {' '.join(said.split())[:200]}"
         )
     Server(server.url, f"{server.user}@{server.domain}", passing).set_password(server.user, password)
 

@@ -162,7 +162,7 @@ def main() -> None:
                 server,
                 [Account(name, Secret(password) if password else None) for name, password in accounts.items()],
                 update_password=given["update_password"],
-                founder=given["founder"],
+                founder=module.run_command if given["founder"] else None,
                 check=module.check_mode,
             )
 

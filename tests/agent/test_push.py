@@ -31,6 +31,7 @@ class Service:
         self.refused = 0
         self.up = True
         self.news = asyncio.Event()
+        self.file = pathlib.Path()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -59,13 +60,14 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def service(directory: pathlib.Path) -> t.AsyncIterator[tuple[Service, pathlib.Path]]:
-    """A service, and the file that names it."""
+async def service(directory: pathlib.Path) -> t.AsyncIterator[Service]:
+    """A service, whose ``file`` names it."""
     made = Service()
     server = await asyncio.start_server(made.answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        yield made, urls(directory, f"# where people are\n\njson://user:{SECRET}@127.0.0.1:{port}/{SECRET}\n")
+        made.file = urls(directory, f"# where people are\n\njson://user:{SECRET}@127.0.0.1:{port}/{SECRET}\n")
+        yield made
 
 
 def urls(directory: pathlib.Path, text: str, mode: int = 0o600) -> pathlib.Path:
@@ -86,7 +88,7 @@ async def pushing(world: World, *wants: Push) -> t.AsyncIterator[tuple[Agent, Cl
 async def test_events_are_pushed(world: World, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     """What happens to machines and who did it; nothing of the URL is in the log."""
     caplog.set_level(logging.DEBUG)
-    async with service(tmp_path) as (phone, file), pushing(world, Push(file)) as (_agent, admin):
+    async with service(tmp_path) as phone, pushing(world, Push(phone.file)) as (_agent, admin):
         await admin.call(HV1, "vm", {"name": "test", "state": "paused"})
         await phone.until(lambda: len(phone.posts) >= 2)
         assert ("hv1: lifecycle", "test is paused (user).", "info") in phone.told()
@@ -98,7 +100,7 @@ async def test_events_are_pushed(world: World, tmp_path: pathlib.Path, caplog: p
 async def test_only_what_is_wanted_is_pushed(world: World, tmp_path: pathlib.Path) -> None:
     """Filters of one kind add up, those of several kinds all have to fit."""
     wants = (Push(tmp_path / "push.urls", types=("lifecycle",), machines=("te*",), states=("paused",)),)
-    async with service(tmp_path) as (phone, _file), pushing(world, *wants) as (_agent, admin):
+    async with service(tmp_path) as phone, pushing(world, *wants) as (_agent, admin):
         for state in ("paused", "running", "paused"):
             await admin.call(HV1, "vm", {"name": "test", "state": state})
         await phone.until(lambda: len(phone.posts) >= 2)
@@ -140,7 +142,7 @@ async def test_a_service_that_is_away_gets_it_later(
     """In order, and the agent goes on meanwhile; of more than can wait the oldest are lost, and counted."""
     monkeypatch.setattr("archipel_agent.features.push.PAUSES", (0.05,) * 400)
     monkeypatch.setattr("archipel_agent.features.push.MAX_WAITING", 3)
-    async with service(tmp_path) as (phone, file), pushing(world, Push(file, types=("note",))) as (agent, admin):
+    async with service(tmp_path) as phone, pushing(world, Push(phone.file, types=("note",))) as (agent, admin):
         (made,) = agent.pushes.services
         made.waiting = type(made.waiting)(maxlen=3)
         phone.up = False
