@@ -246,13 +246,18 @@ class Watch:
         """
         timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         end = time.monotonic() + timeout
+        lost = f"The connection to libvirt was lost while waiting. {otherwise}"
         while True:
             # Cleared before looking, so an event between the look and the wait wakes us.
             self._woken.clear()
+            try:
+                if reached():
+                    return
+            except Unavailable as error:
+                # It may be lost before libvirt's event says so.
+                raise Unavailable(lost) from error
             if self._connection.closed:
-                raise Unavailable(f"The connection to libvirt was lost while waiting. {otherwise}")
-            if reached():
-                return
+                raise Unavailable(lost)
             left = end - time.monotonic()
             if left <= 0:
                 raise WaitTimeout(f"{otherwise} Waited {timeout:g} s.")
