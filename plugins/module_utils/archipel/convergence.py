@@ -446,6 +446,7 @@ class Convergence:
 
     def _refuse_missing(self, values: t.Mapping[str, t.Any], node: t.Any) -> None:
         """What this host cannot have is refused before anything is done."""
+        definition.refuse_pins(values, node)
         if "machine" in values:
             self.hypervisor.refuse_machine(values["machine"], node)
         offers = self.hypervisor.offers(node)

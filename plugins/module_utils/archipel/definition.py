@@ -290,6 +290,17 @@ def _order_boot(node: t.Any, wanted: Wanted) -> None:
             holder.remove(boot)
 
 
+def refuse_pins(wanted: Wanted, node: t.Any) -> None:
+    """InvalidDefinition, of virtual CPUs that the machine will not have: libvirt forgets them without saying so."""
+    count = wanted.get("max_vcpus") or max(wanted.get("vcpus", 1), int(xmltree.read(node, "vcpu") or 1))
+    for number, cpus in wanted.get("cputune", {}).get("vcpupin", {}).items():
+        if cpus and number.isdecimal() and int(number) >= count:
+            raise InvalidDefinition(
+                f"cputune.vcpupin: there is no virtual CPU {number}; they are numbered from 0 to {count - 1}. Those"
+                " that may come while it runs count too (max_vcpus)."
+            )
+
+
 def metadata_changes(node: t.Any, wanted: Wanted) -> list[Change]:
     return METADATA.compare(node, wanted.get("metadata", {}), "metadata.")
 

@@ -40,6 +40,7 @@ WEB1: dict[str, t.Any] = {
     "boot": {"devices": ["cdrom", "hd"]},
     "metadata": {"title": "The first", "description": "Two\nlines\n", "location": "Lab <1>"},
 }
+PIN2: dict[str, t.Any] = {"cputune": {"vcpupin": {"2": "0"}}}
 UUID = "bbbbbbbb-0000-4000-8000-00000000000a"
 XML = f"""<domain type='test'><name>web1</name><uuid>{UUID}</uuid><memory unit='MiB'>64</memory>
 <os><type>hvm</type></os>{{}}</domain>"""
@@ -228,6 +229,8 @@ def test_what_is_no_uuid_is_refused(vm: Run, run: Run, uuid: str) -> None:
         ({"name": "new", "memory": 16, "type": "kvm"}, ArchipelError, "runs no machines of the type kvm"),
         ({"name": "new", "memory": 16, "arch": "s390x"}, ArchipelError, "runs no machines of the architecture s390x"),
         ({"name": "new", "memory": 16, "disks": [{"pool": "default"}]}, NotFound, "name its size in GiB"),
+        ({"name": "new", "memory": 16, "vcpus": 2, **PIN2}, InvalidDefinition, "no virtual CPU 2; .* from 0 to 1"),
+        ({"name": "off", "vcpus": 1, **PIN2}, InvalidDefinition, "no virtual CPU 2; .* from 0 to "),
         ({"name": "running", "state": "absent"}, Conflict, "running is running; shut it down first"),
         ({"name": "paused", "state": "absent"}, Conflict, "paused is paused; shut it down first"),
         ({"name": "saved", "state": "absent"}, Conflict, "saved has saved memory"),
