@@ -99,12 +99,12 @@ class Told:
 
     def check(self) -> None:
         """Each change found what the one before it had left: none was lost, and none was done again later on."""
-        for (_, left, _), (found, made, _) in itertools.pairwise(self.answered):
+        for (_old, left, _then), (found, made, _when) in itertools.pairwise(self.answered):
             assert found == left or (found in self.unknown and left < found < made), (left, found, made)
 
     def silence(self) -> float:
         """The longest time without an answer, in seconds."""
-        return max(later - earlier for (*_, earlier), (*_, later) in itertools.pairwise(self.answered))
+        return max(later - earlier for earlier, later in itertools.pairwise(when for *_change, when in self.answered))
 
     def answered_since(self, moment: float) -> bool:
         return bool(self.answered) and self.answered[-1][2] > moment
@@ -189,7 +189,7 @@ def test_a_power_cut_of_one_server_loses_nothing_and_all_are_back_soon(
             enough.set()
     for thread in commanded:
         thread.result()
-    answered = [when > cut for one in told for *_, when in one.answered]
+    answered = [when > cut for one in told for *_change, when in one.answered]
     unknown = sum(len(one.unknown) for one in told)
     with capsys.disabled():
         print(
