@@ -11,6 +11,7 @@ from lab.steps import LabError
 from lab.story import Story
 
 DOCTOR = "archipel.orchestrator.doctor"
+COMMAND = "/opt/archipel/venv/bin/archipel-doctor"
 
 
 def test_a_platform_that_is_well_has_nothing_to_mend(platform: Story) -> None:
@@ -34,5 +35,8 @@ def test_what_is_wrong_is_told_where_it_is_seen(platform: Story) -> None:
             platform.playbook(DOCTOR)
     finally:
         platform.on("xmpp1", "systemctl start ejabberd")
+        for name in ("hv1", "hv2"):
+            # Agents come back by themselves, slower and slower.
+            platform.on(name, f"timeout 90 sh -c 'until {COMMAND} >/dev/null; do sleep 0.5; done'")
     assert "ejabberd does not run: see journalctl" in str(told.value)
     assert str(told.value).count("cannot be reached") >= 2
