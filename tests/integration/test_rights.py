@@ -46,7 +46,7 @@ def test_a_grant_comes_changes_and_goes(xmpp: t.Any) -> None:
 def test_what_somebody_may_is_told(xmpp: t.Any) -> None:
     _granted, told, _gone = xmpp.play(
         {PERMISSION: {"name": "g", "jid": "alice@xmpp.test", "permissions": ["vm_info"], "scope": {"platform": True}}},
-        {INFO: {"hypervisor": "hv1", "jid": "alice@xmpp.test"}, "until": "result_1.actions", "delay": 1},
+        {INFO: {"hypervisor": "hv1", "jid": "alice@xmpp.test"}, "until": "result_1.actions | length > 0", "delay": 1},
         {PERMISSION: {"name": "g", "state": "absent"}},
     )
     allowed = {action["name"]: action["by"] for action in told["actions"]}

@@ -36,7 +36,7 @@ def test_what_is_due_is_done_and_told(xmpp: t.Any) -> None:
         {SCHEDULE: {"name": "once", "action": "info", "machines": ["te*"], "at": soon}},
         {
             INFO: {"name": "on*"},
-            "until": "(result_1.schedules | first).last.ended | default(false)",
+            "until": "(result_1.schedules | first).last.ended | default('', true) | length > 0",
             "delay": 1,
             "retries": 60,
         },
