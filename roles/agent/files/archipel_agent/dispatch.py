@@ -84,12 +84,12 @@ class Dispatcher:
 
     def _visible(self, entity: Entity, who: slixmpp.JID, actions: t.Mapping[str, Action]) -> dict[str, Action]:
         may, here = self._authority.may, entity.here
-        places = [entity.place(machine) for machine in self._authority.touched(who, entity.within())]
-        return {
-            name: action
-            for name, action in actions.items()
-            if may(who, action, here) or (_of_machines(action) and any(may(who, action, place) for place in places))
-        }
+        allowed = {name for name, action in actions.items() if may(who, action, here)}
+        left = {name: action for name, action in actions.items() if name not in allowed and _of_machines(action)}
+        if left:
+            places = [entity.place(machine) for machine in self._authority.touched(who, entity.within())]
+            allowed |= {name for name, action in left.items() if any(may(who, action, place) for place in places)}
+        return {name: action for name, action in actions.items() if name in allowed}
 
     def find(self, entity: Entity, who: slixmpp.JID, untrusted_name: str, door: str) -> Action:
         """The action of that name; UnknownAction if there is none, or none for this JID."""

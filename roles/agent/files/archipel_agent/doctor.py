@@ -33,10 +33,10 @@ from . import __version__
 from .check import account
 from .config import DEFAULT_FILE, Config, ConfigError, load
 from .features import events, grants, index, peers
+from .pubsub import PUBSUB
 from .session import LoginFailed, Session
 from .wire import PING
 
-PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
 TIME: t.Final = "urn:xmpp:time"
 # What this hypervisor has to be to each node. To those of the grants it is no more, or it could make grants of its own.
 RIGHTS: t.Final = {index.NODE: "publisher", events.NODE: "publisher", **dict.fromkeys(grants.NODES, "member")}
