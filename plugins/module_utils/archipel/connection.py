@@ -14,6 +14,7 @@ import time
 import typing as t
 import urllib.parse
 
+from . import last_error
 from .errors import (
     ArchipelError,
     Conflict,
@@ -138,6 +139,7 @@ class Connection:
         _require_libvirt()
         # libvirt-python prints each error to stderr unless told otherwise; ours are raised.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        last_error.keep(libvirt)
         if self._events:
             start_event_loop()
         self.close()

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import shutil
@@ -136,6 +137,28 @@ def test_libvirts_own_errors_are_not_printed(capfd: pytest.CaptureFixture[str], 
     with pytest.raises(NotFound), doing("Look"):
         connection.handle.lookupByName("nobody")
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_outlives_the_collection_of_garbage(connection: Connection) -> None:
+    """Freeing what libvirt handed out resets libvirt's last error, before libvirt-python has asked for it."""
+
+    class Ring:
+        def __init__(self) -> None:
+            self.ring, self.domains = self, connection.handle.listAllDomains()
+
+    threshold, look_up = gc.get_threshold(), connection.handle.lookupByName
+    for _attempt in range(20):
+        gc.disable()
+        Ring()
+        gc.set_threshold(1)
+        gc.enable()
+        try:
+            look_up("absent")
+        except libvirt.libvirtError as error:
+            code = error.get_error_code()
+        finally:
+            gc.set_threshold(*threshold)
+        assert code == libvirt.VIR_ERR_NO_DOMAIN
 
 
 def test_what_happens_between_request_and_wait_is_not_missed(connection: Connection) -> None:
