@@ -282,7 +282,8 @@ def integration(session: nox.Session, core: str) -> None:
     group(
         session, "tests", "-r", "roles/agent/files/requirements.txt", libvirt_python(session), f"ansible-core=={core}.*"
     )
-    pytest(session, "tests/integration")
+    # A playbook keeps one core busy; each worker has a platform of its own.
+    pytest(session, "tests/integration", "--numprocesses=2", "--dist=loadfile")
 
 
 @nox.session(python=FLOOR, tags=["test"])
