@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.networks import Networks
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action network of a hypervisor."""
+
+    owner = Networks

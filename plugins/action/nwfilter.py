@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.nwfilters import NwFilters
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action nwfilter of a hypervisor."""
+
+    owner = NwFilters

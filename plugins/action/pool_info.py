@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.pools import Pools
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action pool_info of a hypervisor."""
+
+    owner = Pools

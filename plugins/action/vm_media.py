@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.attachments import Attachments
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action vm_media of a hypervisor."""
+
+    owner = Attachments

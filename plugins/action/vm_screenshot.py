@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.console import Consoles
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.screenshot import Screenshot
 
 
 class ActionModule(Screenshot):
     """The action vm_screenshot of a hypervisor, and the picture on the controller."""
+
+    owner = Consoles

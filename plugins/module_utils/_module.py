@@ -10,12 +10,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._arguments import arguments_of, of_action
+from .archipel.actions import actions_of
 from .archipel.connection import Connection
 from .archipel.errors import ArchipelError, LibvirtMissing
-from .archipel.hypervisor import ACTIONS, Hypervisor
 
 if t.TYPE_CHECKING:
     from ._arguments import Options
+    from .archipel.host import Host
 
 
 class Module(AnsibleModule):
@@ -35,10 +36,11 @@ class Module(AnsibleModule):
             self.exit_json(**self.result)
 
 
-def run_action(name: str, more: Options | None = None) -> None:
-    """Be the module of that name: an action of the hypervisor that libvirt reaches from here. ``more`` options are its
-    action plugin's."""
-    action = ACTIONS[name]
+def run_action(owner: type[Host], name: str, more: Options | None = None) -> None:
+    """Be the module of that name: an action that ``owner`` declares, of the hypervisor that libvirt reaches from here.
+    ``more`` options are its action plugin's. Not Hypervisor, which has them all: a module is shipped and compiled with
+    whatever it imports."""
+    action = actions_of(owner, "hypervisor")[name]
     with Module(argument_spec={**of_action(action), **(more or {})}, supports_check_mode=True) as module:
         given = module.params
         arguments = action.bind(arguments_of(action, given, check=module.check_mode))
@@ -47,7 +49,7 @@ def run_action(name: str, more: Options | None = None) -> None:
             module.fail_json(msg="via: xmpp works in a task, where the controller speaks to the platform.")
         credentials = {"username": given["uri_username"], "password": given["uri_password"]}
         with Connection(given["uri"], **credentials, events=action.changes) as connection:
-            module.result = action.function(Hypervisor(connection, given["hypervisor"]), **arguments)
+            module.result = action.function(owner(connection, given["hypervisor"]), **arguments)
 
 
 def only_in_the_controller(options: Options) -> None:

@@ -186,10 +186,11 @@ vms:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import Hypervisor
 
 
 def main() -> None:
-    run_action("hypervisor_info")
+    run_action(Hypervisor, "hypervisor_info")
 
 
 if __name__ == "__main__":

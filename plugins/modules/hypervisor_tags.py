@@ -74,10 +74,11 @@ tags:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.tagging import Tagging
 
 
 def main() -> None:
-    run_action("hypervisor_tags")
+    run_action(Tagging, "hypervisor_tags")
 
 
 if __name__ == "__main__":

@@ -178,10 +178,11 @@ network:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.networks import Networks
 
 
 def main() -> None:
-    run_action("network")
+    run_action(Networks, "network")
 
 
 if __name__ == "__main__":

@@ -100,10 +100,11 @@ networks:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.networks import Networks
 
 
 def main() -> None:
-    run_action("network_info")
+    run_action(Networks, "network_info")
 
 
 if __name__ == "__main__":

@@ -122,10 +122,11 @@ nwfilter:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.nwfilters import NwFilters
 
 
 def main() -> None:
-    run_action("nwfilter")
+    run_action(NwFilters, "nwfilter")
 
 
 if __name__ == "__main__":

@@ -71,10 +71,11 @@ nwfilters:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.nwfilters import NwFilters
 
 
 def main() -> None:
-    run_action("nwfilter_info")
+    run_action(NwFilters, "nwfilter_info")
 
 
 if __name__ == "__main__":

@@ -179,10 +179,11 @@ pool:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.pools import Pools
 
 
 def main() -> None:
-    run_action("pool")
+    run_action(Pools, "pool")
 
 
 if __name__ == "__main__":

@@ -91,10 +91,11 @@ pools:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.pools import Pools
 
 
 def main() -> None:
-    run_action("pool_info")
+    run_action(Pools, "pool_info")
 
 
 if __name__ == "__main__":

@@ -112,10 +112,11 @@ secret:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.secrets import Secrets
 
 
 def main() -> None:
-    run_action("secret")
+    run_action(Secrets, "secret")
 
 
 if __name__ == "__main__":

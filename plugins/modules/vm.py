@@ -363,10 +363,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machines import Machines
 
 
 def main() -> None:
-    run_action("vm")
+    run_action(Machines, "vm")
 
 
 if __name__ == "__main__":

@@ -129,10 +129,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.clones import Clones
 
 
 def main() -> None:
-    run_action("vm_clone")
+    run_action(Clones, "vm_clone")
 
 
 if __name__ == "__main__":

@@ -155,10 +155,11 @@ console:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.console import Consoles
 
 
 def main() -> None:
-    run_action("vm_console_info")
+    run_action(Consoles, "vm_console_info")
 
 
 if __name__ == "__main__":

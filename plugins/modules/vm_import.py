@@ -86,10 +86,11 @@ vms:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machines import Machines
 
 
 def main() -> None:
-    run_action("vm_import")
+    run_action(Machines, "vm_import")
 
 
 if __name__ == "__main__":

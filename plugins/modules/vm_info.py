@@ -230,10 +230,11 @@ next:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machines import Machines
 
 
 def main() -> None:
-    run_action("vm_info")
+    run_action(Machines, "vm_info")
 
 
 if __name__ == "__main__":

@@ -97,10 +97,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.attachments import Attachments
 
 
 def main() -> None:
-    run_action("vm_media")
+    run_action(Attachments, "vm_media")
 
 
 if __name__ == "__main__":

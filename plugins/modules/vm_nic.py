@@ -104,10 +104,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.attachments import Attachments
 
 
 def main() -> None:
-    run_action("vm_nic")
+    run_action(Attachments, "vm_nic")
 
 
 if __name__ == "__main__":

@@ -94,10 +94,11 @@ screenshot:
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._arguments import SCREENSHOT
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.console import Consoles
 
 
 def main() -> None:
-    run_action("vm_screenshot", more=SCREENSHOT)
+    run_action(Consoles, "vm_screenshot", more=SCREENSHOT)
 
 
 if __name__ == "__main__":

@@ -73,10 +73,11 @@ changes:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.console import Consoles
 
 
 def main() -> None:
-    run_action("vm_sendkey")
+    run_action(Consoles, "vm_sendkey")
 
 
 if __name__ == "__main__":

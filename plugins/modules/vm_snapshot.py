@@ -165,10 +165,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.snapshots import Snapshots
 
 
 def main() -> None:
-    run_action("vm_snapshot")
+    run_action(Snapshots, "vm_snapshot")
 
 
 if __name__ == "__main__":

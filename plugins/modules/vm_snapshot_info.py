@@ -100,10 +100,11 @@ snapshots:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.snapshots import Snapshots
 
 
 def main() -> None:
-    run_action("vm_snapshot_info")
+    run_action(Snapshots, "vm_snapshot_info")
 
 
 if __name__ == "__main__":

@@ -103,10 +103,11 @@ vms:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.tagging import Tagging
 
 
 def main() -> None:
-    run_action("vm_tags")
+    run_action(Tagging, "vm_tags")
 
 
 if __name__ == "__main__":

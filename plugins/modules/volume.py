@@ -161,10 +161,11 @@ volume:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.volumes import Volumes
 
 
 def main() -> None:
-    run_action("volume")
+    run_action(Volumes, "volume")
 
 
 if __name__ == "__main__":

@@ -82,10 +82,11 @@ volumes:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.volumes import Volumes
 
 
 def main() -> None:
-    run_action("volume_info")
+    run_action(Volumes, "volume_info")
 
 
 if __name__ == "__main__":

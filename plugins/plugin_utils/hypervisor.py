@@ -10,8 +10,8 @@ import typing as t
 
 from ..module_utils._arguments import arguments_of, of_action
 from ..module_utils.archipel import errors
-from ..module_utils.archipel.actions import Action
-from ..module_utils.archipel.hypervisor import ACTIONS
+from ..module_utils.archipel.actions import Action, actions_of
+from ..module_utils.archipel.host import Host
 from .action import PlatformAction, harmless
 from .xmpp import Client
 
@@ -40,7 +40,9 @@ def contact(client: Client, hypervisor: str, machine: str | None) -> str:
 
 
 class HypervisorAction(PlatformAction):
-    """The action has the module's name, and its declaration gives the module's options."""
+    """The action has the module's name, and its declaration, by ``owner``, gives the module's options."""
+
+    owner: type[Host]
 
     # As a module it needs both.
     _requires_connection = True
@@ -48,7 +50,7 @@ class HypervisorAction(PlatformAction):
 
     @property
     def declared(self) -> Action:
-        return ACTIONS[self._task.action.rpartition(".")[2]]
+        return actions_of(self.owner, "hypervisor")[self._task.action.rpartition(".")[2]]
 
     def module_options(self) -> t.Mapping[str, t.Any]:
         return of_action(self.declared)
