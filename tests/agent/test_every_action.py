@@ -17,6 +17,7 @@ from archipel_agent.doors.chat import match
 from archipel_agent.features.grants import Grants
 from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
+from archipel_agent.features.migration import Arrivals
 from archipel_agent.features.peers import Peers
 from archipel_agent.features.schedule import Schedules
 from archipel_agent.features.succession import Succession
@@ -91,16 +92,20 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
     "schedule": ({"name": "every", "action": "vm_info", "cron": "0 0 29 2 *"}, "schedule"),
     "schedule_info": ({"name": "every"}, "schedules"),
+    "expect": ({"uuid": TEST_UUID, "name": "test", "disks": ["/srv/test.qcow2"]}, "conflict"),
+    "settle": ({"uuid": TEST_UUID, "moved": True}, "not_found"),
+    "whereabouts": ({"uuid": TEST_UUID}, "where"),
     "inherit": ({"uuid": TEST_UUID, "token": "every", "schedules": []}, "taken"),
 }
-BETWEEN_HYPERVISORS: t.Final = {"destination", "handover", "inherit", "takeover"}
+BETWEEN_HYPERVISORS: t.Final = {*("destination", "expect", "handover", "inherit", "settle", "takeover", "whereabouts")}
 
 
 def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    features = (actions_of(feature, "hypervisor") for feature in (Grants, Index, Jobs, Peers, Schedules, Succession))
+    classes = (Arrivals, Grants, Index, Jobs, Peers, Schedules, Succession)
+    features = (actions_of(feature, "hypervisor") for feature in classes)
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 

@@ -66,6 +66,10 @@ class Peers(t.Protocol):
         """``{hypervisor, uri, present, state}`` of the hypervisor called ``name``: its libvirt URI for migrations, and
         whether the machine (``name`` and, if known, ``uuid``) is there. Unavailable when it does not answer."""
 
+    def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.ContextManager[None]:
+        """Have the hypervisor called ``name`` expect a machine (``name``, ``uuid``, and as ``disks`` the paths of what
+        is copied) while a block moves it; Conflict when it does not agree. When the block fails, it does no more."""
+
 
 def look(move: Move, peers: Peers | None, name: str, uuid: str | None) -> dict[str, t.Any]:
     """Where the machine is to go and whether it is there already, in the shape of ``Peers.destination``."""
@@ -119,7 +123,18 @@ def migrate(machine: Machine, move: Move, *, check: bool, progress: Progress) ->
     }
     if check:
         return result
-    return {**result, **_run(machine, move, there["uri"], state, progress)}
+    with _expected(machine, move, there, result["left_behind"]):
+        return {**result, **_run(machine, move, there["uri"], state, progress)}
+
+
+def _expected(
+    machine: Machine, move: Move, there: t.Mapping[str, t.Any], disks: list[str]
+) -> contextlib.AbstractContextManager[None]:
+    """The agreement with the destination, where agents are on both sides."""
+    peers = machine.hypervisor.peers
+    if peers is None or move.destination_uri is not None:
+        return contextlib.nullcontext()
+    return peers.expected(there["hypervisor"], {"name": machine.name, "uuid": machine.uuid, "disks": disks})
 
 
 def already(machine: Machine) -> dict[str, t.Any]:

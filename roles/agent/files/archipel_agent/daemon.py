@@ -30,7 +30,7 @@ from .features.index import Index
 from .features.jobs import Jobs
 from .features.label import Label
 from .features.migration import ACTIONS as MIGRATIONS
-from .features.migration import Arrival, MigrationInquiry
+from .features.migration import EXPECT, Arrival, Arrivals, MigrationInquiry
 from .features.peers import Peers
 from .features.push import Pushes
 from .features.schedule import Schedules
@@ -79,13 +79,16 @@ class Agent:
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
+        arrivals = Arrivals(self.link, self.peers, self.jobs)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
+        self.jobs.inquiries.update(dict.fromkeys(MIGRATIONS, MigrationInquiry(self.link, self.peers)))
+        self.jobs.inquiries[EXPECT] = arrivals.follow
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.pushes = Pushes(config.push, self.events, self.link)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
         entity = HypervisorEntity(
-            self.link, (self.jobs, self.peers, self.index, self.schedules, succession, self.grants)
+            self.link, (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants)
         )
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
@@ -106,8 +109,7 @@ class Agent:
 
     async def run(self) -> None:
         """Serve until told to stop. What fails by a fault of ours ends the agent, for systemd to start it anew."""
-        inquiry = MigrationInquiry(self.link)
-        self.jobs.look_into_unfinished(dict.fromkeys(MIGRATIONS, inquiry))
+        self.jobs.look_into_unfinished()
         forever: tuple[t.Coroutine[t.Any, t.Any, None], ...] = (
             self.link.run(),
             self.session.run(),

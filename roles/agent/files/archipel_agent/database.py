@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sqlite3
@@ -99,3 +100,19 @@ def connect(path: pathlib.Path) -> sqlite3.Connection:
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         database.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
     return database
+
+
+@contextlib.contextmanager
+def durably(database: sqlite3.Connection) -> t.Iterator[None]:
+    """All of it or nothing, and not even a power cut takes it back."""
+    database.execute("PRAGMA synchronous=FULL")
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    else:
+        database.execute("COMMIT")
+    finally:
+        database.execute("PRAGMA synchronous=NORMAL")

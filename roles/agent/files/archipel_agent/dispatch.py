@@ -151,6 +151,8 @@ class Dispatcher:
         outcome = "failed"
         try:
             async with self._locked(subjects), self._turn(request, action):
+                # A job may have begun while this waited for its turn.
+                self._refuse_busy(subjects)
                 result = await self._perform(request, action, arguments, NO_PROGRESS)
             outcome = "unchanged" if arguments.get("check") or not result["changed"] else "changed"
         except ArchipelError as error:

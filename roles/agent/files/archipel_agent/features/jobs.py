@@ -15,8 +15,9 @@ import sqlite3
 import typing as t
 
 from archipel.actions import ASKER, Action, Progress, action, shown
-from archipel.errors import ArchipelError, NotFound, OperationFailed
+from archipel.errors import ArchipelError, NotFound, OperationFailed, Unavailable
 
+from ..database import durably
 from ..entity import Entity, Result
 from .events import Deed, Events, now
 
@@ -72,17 +73,21 @@ def _sentence(job: t.Mapping[str, t.Any]) -> str:
     return f"The job {job['id']} ({job['action']}) has {job['state']}: {why}"
 
 
+Inquiry = t.Callable[[Job, Progress], t.Awaitable[Result]]
+
 _COLUMNS: t.Final = tuple(field.name for field in dataclasses.fields(Job))
 _AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
 
 
 class Jobs:
     """``told`` is called at each step of a job, its begin and its end included. ``endings`` have, by action, what is
-    still to be done with a result before the job has succeeded; they do not fail."""
+    still to be done with a result before the job has succeeded; they do not fail. ``inquiries`` know, by action, how to
+    find out what became of work that nobody followed to its end."""
 
     def __init__(self, database: sqlite3.Connection, events: Events) -> None:
         self.told: list[t.Callable[[Job], None]] = []
         self.endings: dict[str, t.Callable[[Job, Result], t.Awaitable[None]]] = {}
+        self.inquiries: dict[str, Inquiry] = {}
         self._database = database
         self._events = events
         self._running: dict[str, Job] = {}
@@ -136,21 +141,23 @@ class Jobs:
         work: Work,
     ) -> Job:
         """Start the work and return at once. What is secret in the arguments is in the work alone."""
-        id = secrets.token_hex(8)
-        job = Job(id, action.name, entity.kind, entity.key, author, door, shown(arguments), subjects)
-        self._start(job, work)
+        job = Job(new_id(), action.name, entity.kind, entity.key, author, door, shown(arguments), subjects)
+        self.start(job, work)
         return job
 
-    def look_into_unfinished(self, inquiries: t.Mapping[str, t.Callable[[Job, Progress], t.Awaitable[Result]]]) -> None:
-        """Find out what became of the jobs that an earlier run of the agent left running.
-
-        ``inquiries`` know how, by action; what none of them knows is lost.
-        """
+    def look_into_unfinished(self) -> None:
+        """Find out what became of the jobs that an earlier run of the agent left running; what no inquiry knows is
+        lost."""
         rows = self._database.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE state = 'running'").fetchall()
         for job in map(_from_row, rows):
             log.warning("looking into the job %s (%s), which the last run left running", job.id, job.action)
-            inquiry = inquiries.get(job.action, _nobody_knows)
-            self._start(job, functools.partial(inquiry, job))
+            self.start(job, functools.partial(self._inquire, job))
+
+    async def _inquire(self, job: Job, progress: Progress, why: str = "") -> Result:
+        try:
+            return await self.inquiries.get(job.action, _nobody_knows)(job, progress)
+        except OperationFailed as error:
+            raise type(error)(f"{error.message} {why}".rstrip(), changes=error.changes) from error
 
     async def drain(self, seconds: float) -> None:
         """Give running jobs so long to end; the others are looked into by the next run of the agent."""
@@ -159,7 +166,10 @@ class Jobs:
         for job in self._running.values():
             log.warning("the job %s (%s) is left running; the next start looks into it", job.id, job.action)
 
-    def _start(self, job: Job, work: Work) -> None:
+    def start(self, job: Job, work: Work) -> None:
+        """Begin a job, once it is written down that it is to be; what cannot be written does not begin."""
+        with durably(self._database):
+            self._write(job)
         self._running[job.id] = job
         self._ends[job.id] = asyncio.Event()
         self._tell(job)
@@ -169,8 +179,13 @@ class Jobs:
 
     async def _follow(self, job: Job, work: Work) -> None:
         outcome = "failed"
+        progress = _Told(functools.partial(self._progress, job))
         try:
-            result = await work(_Told(functools.partial(self._progress, job)))
+            try:
+                result = await work(progress)
+            except Unsettled as unsettled:
+                log.warning("looking into the job %s (%s): %s", job.id, job.action, unsettled.message)
+                result = await self._inquire(job, progress, unsettled.message)
             if ending := self.endings.get(job.action):
                 await ending(job, result)
             job.result = result
@@ -185,8 +200,16 @@ class Jobs:
             log.exception("the job %s failed by a fault of the agent", job.id)
             job.state, job.error = "failed", OperationFailed(f"The agent failed: {error!r}").as_data()
             job.text = "failed by a fault of the agent"
+        try:
+            json.dumps([job.result, job.error])
+        except (TypeError, ValueError) as error:
+            log.exception("what came of the job %s cannot be written", job.id)
+            why = f"The agent failed: {job.action} has {job.state}, and what came of it cannot be told: {error}."
+            job.state, job.result, job.error, job.text = "failed", None, OperationFailed(why).as_data(), why
+            outcome = "failed"
         job.ended = now()
         del self._running[job.id]
+        self._write(job)
         self._tell(job)
         self._ends.pop(job.id).set()
         self._events.outcome(Deed(job.action, job.entity, job.subjects, job.author, job.door), outcome)
@@ -197,9 +220,10 @@ class Jobs:
         if fraction is not None and job.fraction is not None and abs(fraction - job.fraction) < STEP:
             return
         job.text, job.fraction = text, fraction
+        self._write(job)
         self._tell(job)
 
-    def _tell(self, job: Job) -> None:
+    def _write(self, job: Job) -> None:
         values = [json.dumps(getattr(job, name)) if name in _AS_JSON else getattr(job, name) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
         self._database.execute(f"INSERT OR REPLACE INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
@@ -209,6 +233,8 @@ class Jobs:
                 " (SELECT id FROM jobs ORDER BY started DESC LIMIT ?)",
                 (KEPT,),
             )
+
+    def _tell(self, job: Job) -> None:
         self._events.publish("job", job={key: value for key, value in job.as_data().items() if key != "result"})
         for callback in self.told:
             callback(job)
@@ -227,6 +253,14 @@ class _Told(Progress):
 
 class Lost(OperationFailed):
     """What became of a job could not be found out."""
+
+
+class Unsettled(Unavailable):
+    """Who did the work lost sight of it while it went on: what became of it is to be found out."""
+
+
+def new_id() -> str:
+    return secrets.token_hex(8)
 
 
 async def _nobody_knows(job: Job, _progress: Progress) -> Result:

@@ -1,37 +1,48 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is the agents' part of a migration: that the index goes with the machine, and to find out what became of one
-whose agent went away, since libvirt's daemons carry it on between themselves."""
+"""What is the agents' part of a migration, which libvirt's daemons carry out between themselves: that both sides have
+it in writing, that the index goes with the machine, and to find out what became of one that nobody saw the end of."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import typing as t
 
 from archipel import migration
-from archipel.actions import Progress
+from archipel.actions import Progress, action
+from archipel.belongings import Volumes
 from archipel.connection import libvirt
-from archipel.errors import ArchipelError, OperationFailed, Unavailable
+from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
+from archipel.machine import canonical_uuid
 from slixmpp.exceptions import IqError, IqTimeout
 
-from ..entity import Result
-from ..libvirt_link import Link
+from ..authority import PEER
+from ..entity import Result, asker
+from ..libvirt_link import ARRIVING, LEFT, Link
 from .index import Index
-from .jobs import Job, Lost
-from .peers import Peers
+from .jobs import Job, Jobs, Lost, new_id
+from .peers import Peers, Uuid
 
 log = logging.getLogger(__name__)
 
 ACTIONS: t.Final = ("migrate", "vm_migrate")
+EXPECT: t.Final = "expect"
 INTERVAL = 0.5
 # So long the destination may be silent before the job is lost.
 PATIENCE = 300
 # So long a job that has moved its machine waits for the index.
 INDEXED_WITHIN = 10
+# So long whoever says how a move has ended waits for the other side to be done with it.
+SETTLED_WITHIN = 5
+# Seconds between questions to a source that says nothing by itself.
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
+# So long libvirt may take to put away, or to let run, what it received; it notices a lost source after 30 s.
+LIBVIRT_SETTLES_WITHIN = 60
 
 
 class Arrival:
@@ -43,9 +54,13 @@ class Arrival:
         self._peers = peers
 
     async def __call__(self, job: Job, result: Result) -> None:
-        if not result["changed"] or job.arguments.get("check"):
+        if not result["changed"] or job.arguments.get("check") or job.arguments.get("destination_uri"):
             return
         uuid, destination = result["vm"]["uuid"], result["destination"]
+        await self._take_over(uuid, destination)
+        await self._peers.settle(destination, uuid, moved=True)
+
+    async def _take_over(self, uuid: str, destination: str) -> None:
         try:
             async with asyncio.timeout(INDEXED_WITHIN):
                 await self._index.refresh(uuid)
@@ -59,19 +74,35 @@ class Arrival:
 
 
 class MigrationInquiry:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, peers: Peers) -> None:
         self._link = link
+        self._peers = peers
 
     async def __call__(self, job: Job, progress: Progress) -> Result:
         """The result of the migration, or OperationFailed when the machine stayed; Lost when nobody can tell."""
         uuid = job.subjects[0] if job.kind == "hypervisor" else job.entity
         name = job.arguments.get("name") or uuid
-        state = await self._end(job, progress)
-        if state in ACTIVE:
+        try:
+            return await self._find_out(job, uuid, name, progress)
+        except Lost:
+            raise
+        except OperationFailed:
+            if job.arguments.get("destination") and not job.arguments.get("destination_uri"):
+                await self._peers.settle(job.arguments["destination"], uuid, moved=False)
+            raise
+
+    async def _find_out(self, job: Job, uuid: str, name: str, progress: Progress) -> Result:
+        status = await self._end(job, progress)
+        state = status and status[0]
+        if state in ACTIVE and status != ARRIVING:
             raise OperationFailed(
                 f"{name} was not moved: it is {state} on {self._link.name}, and no move is under way."
             )
         there = await self._there(job, name, uuid)
+        if status == ARRIVING:
+            # libvirt came back without having heard whether the destination runs it, and leaves it to us.
+            await self._decide(job, uuid, present=there["present"])
+            state = "running"
         if not there["present"]:
             where = f"{state} on {self._link.name}" if state else f"not on {self._link.name}"
             raise OperationFailed(f"{name} was not moved to {there['hypervisor']}: it is not there, and {where}.")
@@ -86,18 +117,28 @@ class MigrationInquiry:
             "vm": {"name": name, "uuid": uuid, "hypervisor": target, "state": there["state"]},
         }
 
-    async def _end(self, job: Job, progress: Progress) -> str | None:
-        """The machine's state here, as soon as no migration of it is under way; None when it is here no longer."""
+    async def _decide(self, job: Job, uuid: str, *, present: bool) -> None:
+        """Of a machine that stands still here, in the last moment of being sent: it goes on at one side."""
+        if not present:
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.machine(uuid=uuid).resume())
+        else:
+            gone = "absent" if job.arguments.get("undefine_source", True) else "destroyed"
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.vm(uuid=uuid, state=gone, force=True))
+
+    async def _end(self, job: Job, progress: Progress) -> tuple[str, str] | None:
+        """The machine's state and its reason here, as soon as no migration of it is under way; None when it is here no
+        longer."""
+        meant = _meant(job)
         while True:
             await self._link.up.wait()
             try:
-                state, under_way = await self._link.perform("reads", lambda hypervisor: _look(hypervisor, job))
+                status, under_way = await self._link.perform("reads", lambda hypervisor: _look(hypervisor, **meant))
             except Unavailable:
                 await asyncio.sleep(INTERVAL)
                 continue
             if not under_way:
-                return state
-            progress("moving on, while the agent was restarted")
+                return status
+            progress("moving on, while the agent looks what becomes of it")
             await asyncio.sleep(INTERVAL)
 
     async def _there(self, job: Job, name: str, uuid: str) -> dict[str, t.Any]:
@@ -120,18 +161,177 @@ class MigrationInquiry:
             await asyncio.sleep(INTERVAL)
 
 
-def _look(hypervisor: Hypervisor, job: Job) -> tuple[str | None, bool]:
-    if job.kind == "hypervisor":
-        machine = hypervisor.find(name=job.arguments.get("name"), uuid=job.arguments.get("uuid"))
-    else:
-        machine = hypervisor.find(uuid=job.entity)
+class Arrivals:
+    """The machines that peers send us, each a job of ours from the moment that we have agreed until both sides say the
+    same of where it is (docs/protocol.md, Moves). While it runs, nobody else changes the machine."""
+
+    def __init__(self, link: Link, peers: Peers, jobs: Jobs) -> None:
+        self._link = link
+        self._peers = peers
+        self._jobs = jobs
+        # By the machine's UUID: whether it has moved, as its source says.
+        self._word: dict[str, asyncio.Future[bool]] = {}
+
+    @action(permission=PEER, changes=True, name=EXPECT, says="{msg}")
+    async def answer_expect(
+        self,
+        *,
+        uuid: Uuid,
+        name: t.Annotated[str, "Its name."],
+        disks: t.Annotated[list[str] | None, "Paths of the disks that are copied."] = None,
+    ) -> Result:
+        """Agree to a machine that a peer sends: until it is here, or stays there, nobody else changes it."""
+        uuid, peer = canonical_uuid(uuid), asker.get()
+        new = await self._link.perform("changes", lambda hypervisor: _room_for(hypervisor, uuid, name, disks or ()))
+        agreed = {"uuid": uuid, "name": name, "source": peer.local, "disks": new}
+        subjects = tuple(sorted((uuid, name)))
+        job = Job(new_id(), EXPECT, "hypervisor", self._link.name, peer.bare, "adhoc", agreed, subjects)
+        job.text = f"agreed: {name} comes from {peer.local}"
+        self._jobs.start(job, functools.partial(self.follow, job))
+        return {"changed": True, "msg": f"{name} is expected from {peer.local}.", "job": job.id}
+
+    @action(permission=PEER, changes=False, name="settle", says="{msg}")
+    async def answer_settle(
+        self, *, uuid: Uuid, moved: t.Annotated[bool, "Whether it has left its source, which keeps it otherwise."]
+    ) -> Result:
+        """Be told by its source how the move of an expected machine has ended, and be done with it."""
+        job = self._jobs.changing(canonical_uuid(uuid))
+        if job is None or job.action != EXPECT or job.author != asker.get().bare:
+            raise NotFound(f"{self._link.name} does not expect {uuid} from you.")
+        if (word := self._word.get(job.arguments["uuid"])) and not word.done():
+            word.set_result(moved)
+        try:
+            async with asyncio.timeout(SETTLED_WITHIN):
+                job = await self._jobs.ended(job.id)
+        except TimeoutError:
+            pass
+        return {"changed": False, "msg": f"The job {job.id} is {job.state}: {job.text}."}
+
+    @action(permission=PEER, changes=False, name="whereabouts", says="{uuid} is {where}.")
+    async def answer_whereabouts(self, *, uuid: Uuid) -> Result:
+        """Tell a peer that expects a machine from us what has become of it: whether it is being sent, stays or left."""
+        uuid = canonical_uuid(uuid)
+        status, under_way = await self._link.perform("reads", functools.partial(_look, uuid=uuid))
+        if under_way or uuid in self._peers.leaving or self._jobs.changing(uuid):
+            where = "leaving"
+        else:
+            where = "gone" if status in (None, LEFT) else "staying"
+        return {"changed": False, "uuid": uuid, "where": where}
+
+    async def follow(self, job: Job, progress: Progress) -> Result:
+        """The machine, when it is here and its source says that it has left; OperationFailed when it stayed there, and
+        nothing of it is left here. While the source is silent, nobody can know which."""
+        uuid, name, source = (job.arguments[key] for key in ("uuid", "name", "source"))
+        word = self._word[uuid] = asyncio.get_running_loop().create_future()
+        pause = SHORTEST_PAUSE
+        try:
+            while True:
+                there = await self._ask(source, uuid, word)
+                here = await self._here(uuid)
+                if there == "staying":
+                    await self._undo(job)
+                    raise OperationFailed(f"{name} has not come: it stays on {source}. Nothing of it is left here.")
+                if there == "gone":
+                    return await self._finish(job)
+                text = f"{name} comes from {source}"
+                if there is None:
+                    text = f"waits for {source}, which is silent; {name} is {here[0] if here else 'not'} here"
+                if text != job.text:
+                    progress(text)
+                await asyncio.wait([word], timeout=pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+        finally:
+            del self._word[uuid]
+
+    async def _ask(self, source: str, uuid: str, word: asyncio.Future[bool]) -> str | None:
+        """Where the source says that the machine is; None when it is silent."""
+        if not word.done():
+            try:
+                return str((await self._peers.ask(source, "whereabouts", {"uuid": uuid})).get("where"))
+            except ArchipelError as error:
+                log.debug("%s does not tell where %s is: %s", source, uuid, error.message)
+        return None if not word.done() else "gone" if word.result() else "staying"
+
+    async def _finish(self, job: Job) -> Result:
+        """The source has let it go."""
+        uuid, name, source = (job.arguments[key] for key in ("uuid", "name", "source"))
+        if await self._received(uuid) == ARRIVING:
+            log.warning("libvirt has received %s, which is not on %s any more, and does not let it run", name, source)
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.machine(uuid=uuid).resume())
+        if (status := await self._here(uuid)) is None:
+            raise Lost(f"{source} has let {name} go, and it is not on {self._link.name}. Look for it on both.")
+        return {
+            "changed": True,
+            "msg": f"{name} has come from {source}.",
+            "vm": {"name": name, "uuid": uuid, "hypervisor": self._link.name, "state": status[0]},
+        }
+
+    async def _undo(self, job: Job) -> None:
+        """The source keeps it: what libvirt does not put away by itself goes, be it that it runs here too, since the
+        source never heard so."""
+        uuid = job.arguments["uuid"]
+        if await self._received(uuid) is not None:
+            log.warning("%s stays on %s, and goes here", job.arguments["name"], job.arguments["source"])
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.vm(uuid=uuid, state="absent", force=True))
+        await self._link.perform("jobs", lambda hypervisor: _remove(hypervisor, job.arguments["disks"]))
+
+    async def _received(self, uuid: str) -> tuple[str, str] | None:
+        """What is here of the machine, when libvirt has settled that, or does not."""
+        end = asyncio.get_running_loop().time() + LIBVIRT_SETTLES_WITHIN
+        while (status := await self._here(uuid)) == ARRIVING and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(INTERVAL)
+        return status
+
+    async def _here(self, uuid: str) -> tuple[str, str] | None:
+        """State and reason of the machine here, None when it is not; as soon as libvirt can tell."""
+        while True:
+            await self._link.up.wait()
+            try:
+                return (await self._link.perform("reads", functools.partial(_look, uuid=uuid)))[0]
+            except ArchipelError as error:
+                log.debug("cannot look at %s: %s", uuid, error.message)
+                await asyncio.sleep(INTERVAL)
+
+
+def _room_for(hypervisor: Hypervisor, uuid: str, name: str, disks: t.Iterable[str]) -> list[str]:
+    """Those of the disks that are not here yet; Conflict where the machine, or its name, is."""
+    for key in ({"uuid": uuid}, {"name": name}):
+        if machine := hypervisor.find(**key):
+            raise Conflict(f"{hypervisor.name} has a machine {machine.name} already; it is {machine.status[0]}.")
+    known = Volumes(hypervisor)
+    return [path for path in disks if known.at(path) is None]
+
+
+def _remove(hypervisor: Hypervisor, paths: t.Iterable[str]) -> None:
+    """Remove volumes that libvirt made for a copy."""
+    known = Volumes(hypervisor)
+    for volume in filter(None, map(known.at, paths)):
+        log.warning("removing %s, which was copied in part", volume.path)
+        volume.remove()
+
+
+def _look(
+    hypervisor: Hypervisor, name: str | None = None, uuid: str | None = None
+) -> tuple[tuple[str, str] | None, bool]:
+    """State and reason of a machine, None when it is not here, and whether libvirt has a job with it."""
+    machine = hypervisor.find(name=name, uuid=uuid)
     if machine is None:
         return None, False
     try:
         under_way = machine.domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE
     except libvirt.libvirtError:
         under_way = False
-    return machine.status[0], under_way
+    try:
+        return machine.status, under_way
+    except NotFound:
+        return None, False
+
+
+def _meant(job: Job) -> dict[str, str | None]:
+    """The machine that a job moves, for ``Hypervisor.find``."""
+    if job.kind == "machine":
+        return {"uuid": job.entity}
+    return {key: job.arguments.get(key) for key in ("name", "uuid")}
 
 
 def _move(job: Job) -> migration.Move:

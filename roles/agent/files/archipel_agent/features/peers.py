@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import sqlite3
 import typing as t
 
 import slixmpp
 from archipel.actions import action
-from archipel.errors import Conflict, InvalidArgument, NotFound, OperationFailed, Unavailable, Unsupported, from_data
+from archipel.errors import (
+    ArchipelError,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    OperationFailed,
+    Unavailable,
+    Unsupported,
+    from_data,
+)
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
 from slixmpp.exceptions import IqError, IqTimeout
@@ -23,6 +33,7 @@ from ..entity import Result
 from ..libvirt_link import Link
 from ..session import Session
 from ..wire import COMMANDS, JSON, command_element, json_element, read_json
+from .jobs import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +43,13 @@ Uuid = t.Annotated[str, "UUID of the machine."]
 
 
 class Peers:
-    """``jids`` are the other hypervisors' accounts. The core asks ``destination`` from its worker threads."""
+    """``jids`` are the other hypervisors' accounts, ``leaving`` the UUIDs of machines that are being sent to one. The
+    core calls ``destination`` and ``expected`` from its worker threads."""
 
     def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
         self.jids = tuple(jids)
         self.migration_uri = migration_uri
+        self.leaving: set[str] = set()
         self._database = database
         self._link: Link | None = None
         self._session: Session | None = None
@@ -84,12 +97,42 @@ class Peers:
 
     def destination(self, name: str, machine: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What the hypervisor called ``name`` says to a machine (``name``, ``uuid``) that is to go there."""
-        arguments = {key: machine[key] for key in ("name", "uuid") if machine.get(key)}
-        asked = asyncio.run_coroutine_threadsafe(self.ask(name, "destination", arguments), self._loop)
+        return self._ask_and_wait(
+            name, "destination", {key: machine[key] for key in ("name", "uuid") if machine.get(key)}
+        )
+
+    @contextlib.contextmanager
+    def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.Iterator[None]:
+        """Have the hypervisor called ``name`` expect a machine (``name``, ``uuid``, ``disks``) that is moved in the
+        block. Unsettled, when libvirt was lost in there."""
+        uuid = machine["uuid"]
+        self.leaving.add(uuid)
+        try:
+            self._ask_and_wait(name, "expect", machine)
+            try:
+                yield
+            except Unavailable as error:
+                raise Unsettled(error.message) from error
+            except ArchipelError:
+                asyncio.run_coroutine_threadsafe(self.settle(name, uuid, moved=False), self._loop).result()
+                raise
+        finally:
+            self.leaving.discard(uuid)
+
+    def _ask_and_wait(self, name: str, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        asked = asyncio.run_coroutine_threadsafe(self.ask(name, action, arguments), self._loop)
         try:
             return asked.result(TIMEOUT + 5)
         except concurrent.futures.TimeoutError:
             raise Unavailable(f"{name} does not answer.") from None
+
+    async def settle(self, name: str, uuid: str, *, moved: bool) -> None:
+        """Tell the hypervisor called ``name`` what has become of a machine that it expects. When it does not hear, it
+        asks (``whereabouts``)."""
+        try:
+            await self.ask(name, "settle", {"uuid": uuid, "moved": moved})
+        except ArchipelError as error:
+            log.warning("%s is not told what became of %s, and will ask: %s", name, uuid, error.message)
 
     async def handover(self, uuid: str) -> str | None:
         """The password of the machine's account, from the first peer that gives it."""

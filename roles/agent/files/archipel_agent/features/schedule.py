@@ -27,6 +27,7 @@ from archipel.machine import canonical_uuid
 from archipel.machines import fits
 from archipel.plan import Plan
 
+from ..database import durably
 from ..dispatch import Dispatcher, Request
 from ..entity import Entity, Result, asker
 from ..libvirt_link import Link, MachineState
@@ -152,20 +153,9 @@ class Store:
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
 
-    @contextlib.contextmanager
-    def durably(self) -> t.Iterator[None]:
+    def durably(self) -> contextlib.AbstractContextManager[None]:
         """All of it or nothing, and not even a power cut takes it back."""
-        self.database.execute("PRAGMA synchronous=FULL")
-        self.database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.database.execute("ROLLBACK")
-            raise
-        else:
-            self.database.execute("COMMIT")
-        finally:
-            self.database.execute("PRAGMA synchronous=NORMAL")
+        return durably(self.database)
 
     def all(self, where: str = "1", *values: t.Any) -> list[Schedule]:
         rows = self.database.execute(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import typing as t
 
@@ -28,6 +29,11 @@ class Hv2:
         if name != "hv2":
             raise Unavailable(f"{name} does not answer.")
         return {"hypervisor": "hv2", "uri": "nonsense:///", "present": self.state is not None, "state": self.state}
+
+    @contextlib.contextmanager
+    def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.Iterator[None]:
+        assert machine["uuid"]
+        yield
 
 
 @pytest.fixture

@@ -1,0 +1,204 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moves as two agents agree on them: a job on either side, until both say the same of where the machine is.
+
+libvirt's test driver does not migrate, so the other hypervisor is played by the test, or the move fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import typing as t
+
+import pytest
+from archipel.actions import Progress
+from archipel.connection import Connection
+from archipel_agent.daemon import Agent
+from archipel_agent.features.jobs import Job, Unsettled, new_id
+from client import Client, error_of
+from slixmpp.exceptions import IqError
+from test_jobs import Peer
+from world import TEST_UUID, Daemon, World, machine
+
+HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
+UUID = "0f3c8a52-4d1e-4b77-9c0a-6a1d2e3f4b5c"
+COMING: t.Final = {"uuid": UUID, "name": "web1", "disks": ["/default-pool/web1.qcow2", "/default-pool/there.qcow2"]}
+
+
+@contextlib.asynccontextmanager
+async def source(world: World) -> t.AsyncIterator[Peer]:
+    """The hypervisor hv1, played by the test: it is sending the machine."""
+    async with world.person("hv1", resource="hv1") as person:
+        peer = Peer(person)
+        peer.answers(where="leaving")
+        yield peer
+
+
+def volume(connection: Connection, name: str) -> None:
+    pool = connection.handle.storagePoolLookupByName("default-pool")
+    pool.createXML(f"<volume><name>{name}</name><capacity>1024</capacity></volume>")
+
+
+def volumes(connection: Connection) -> list[str]:
+    return sorted(connection.handle.storagePoolLookupByName("default-pool").listVolumes())
+
+
+@contextlib.contextmanager
+def beside(libvirtd: Daemon) -> t.Iterator[Connection]:
+    """A connection of the test's own; the volume `there.qcow2` is in the pool."""
+    with Connection(libvirtd.uri) as connection:
+        if "there.qcow2" not in volumes(connection):
+            volume(connection, "there.qcow2")
+        yield connection
+
+
+async def job(person: Client, id: str, *, of: str = HV2) -> dict[str, t.Any]:
+    """The job, when it has ended."""
+    return await person.call(of, "job", {"id": id, "wait": 20})
+
+
+async def told(person: Client, text: str) -> dict[str, t.Any]:
+    """The job of which an event has said that."""
+    found = await person.until(lambda: [e for e in person.events("job") if text in e["job"]["progress"]["text"]])
+    return t.cast("dict[str, t.Any]", found[-1]["job"])
+
+
+async def test_an_expected_machine_is_changed_by_nobody_else(world: World, libvirtd: Daemon) -> None:
+    """Neither by its name nor by its UUID, and no second peer can send it; what is under way is named."""
+    async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+        agreed = await hv1.person.call(HV2, "expect", COMING)
+        for who, action, arguments in (
+            (admin, "vm", {"name": "web1", "state": "running"}),
+            (admin, "vm", {"uuid": UUID, "state": "absent", "force": True}),
+            (hv1.person, "expect", COMING),
+        ):
+            with pytest.raises(IqError, match="conflict") as failed:
+                await who.call(HV2, action, arguments)
+            assert agreed["job"] in error_of(failed.value)["msg"]
+            assert "web1 comes from hv1" in error_of(failed.value)["msg"]
+        await hv1.person.call(HV2, "settle", {"uuid": UUID, "moved": False})
+
+
+async def test_a_machine_that_has_come_ends_the_job(world: World, libvirtd: Daemon) -> None:
+    """Its source says that it has let it go, and it is here; its disks stay."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+            agreed = await hv1.person.call(HV2, "expect", COMING)
+            volume(connection, "web1.qcow2")
+            connection.handle.createXML(machine("web1", UUID))
+            await hv1.person.call(HV2, "settle", {"uuid": UUID, "moved": True})
+            ended = await job(admin, agreed["job"])
+        assert (ended["state"], ended["result"]["vm"]["state"]) == ("succeeded", "running")
+        assert volumes(connection) == ["there.qcow2", "web1.qcow2"]
+
+
+async def test_of_a_machine_that_stays_at_its_source_nothing_is_left(world: World, libvirtd: Daemon) -> None:
+    """Be it that it runs here, as where libvirt's answer was lost; volumes that were there before stay."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+            agreed = await hv1.person.call(HV2, "expect", COMING)
+            volume(connection, "web1.qcow2")
+            connection.handle.createXML(machine("web1", UUID))
+            await hv1.person.call(HV2, "settle", {"uuid": UUID, "moved": False})
+            ended = await job(admin, agreed["job"])
+        assert (ended["state"], "stays on hv1" in ended["error"]["msg"]) == ("failed", True)
+        assert [domain.name() for domain in connection.handle.listAllDomains()] == ["test"]
+        assert volumes(connection) == ["there.qcow2"]
+
+
+async def test_what_the_source_does_not_say_it_is_asked(world: World, libvirtd: Daemon) -> None:
+    """Also by an agent that was not there meanwhile: what it agreed to is in writing."""
+    with beside(libvirtd) as connection:
+        async with world.person() as admin, source(world) as hv1:
+            async with world.agent("hv2", uri=libvirtd.uri):
+                agreed = await hv1.person.call(HV2, "expect", COMING)
+            volume(connection, "web1.qcow2")
+            hv1.answers(where="staying")
+            async with world.agent("hv2", uri=libvirtd.uri):
+                ended = await job(admin, agreed["job"])
+        assert (ended["state"], volumes(connection)) == ("failed", ["there.qcow2"])
+
+
+async def test_while_the_source_is_silent_nobody_can_know(world: World, libvirtd: Daemon) -> None:
+    """The job waits, says so, and goes on when the source is back."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin:
+            async with source(world) as hv1:
+                agreed = await hv1.person.call(HV2, "expect", COMING)
+            connection.handle.createXML(machine("web1", UUID))
+            await told(admin, "waits for hv1, which is silent; web1 is running here")
+            async with source(world) as hv1:
+                hv1.answers(where="gone")
+                assert (await job(admin, agreed["job"]))["state"] == "succeeded"
+
+
+async def test_a_machine_that_is_on_neither_side_is_lost(world: World, libvirtd: Daemon) -> None:
+    """Where it is let go by its source and has not come, no disk is touched, and the job says so."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+            agreed = await hv1.person.call(HV2, "expect", COMING)
+            volume(connection, "web1.qcow2")
+            await hv1.person.call(HV2, "settle", {"uuid": UUID, "moved": True})
+            ended = await job(admin, agreed["job"])
+        assert (ended["state"], "web1.qcow2" in volumes(connection)) == ("lost", True)
+
+
+async def test_a_move_that_libvirt_refuses_is_undone_on_both_sides(world: World, libvirtd: Daemon) -> None:
+    """When the job of the source ends, that of the destination has ended: the same can be asked for again."""
+    with Connection(libvirtd.uri) as connection:
+        domain = connection.handle.lookupByUUIDString(TEST_UUID)
+        await asyncio.to_thread(lambda: (domain.destroy(), domain.undefine()))
+        async with world.agent(), world.agent("hv2", uri=libvirtd.uri) as hv2, world.person() as admin:
+            for _again in range(2):
+                begun = await admin.call(HV1, "vm_migrate", {"name": "test", "destination": "hv2"})
+                ended = await job(admin, begun["job"], of=HV1)
+                assert (ended["state"], ended["error"]["code"]) == ("failed", "unsupported")
+                assert hv2.jobs.changing(TEST_UUID) is None
+                there = await told(admin, "test has not come: it stays on hv1.")
+                assert (there["action"], there["author"], there["state"]) == ("expect", "hv1@xmpp.test", "failed")
+                admin.published.clear()
+
+
+async def begun(agent: Agent, work: t.Callable[[Progress], t.Awaitable[dict[str, t.Any]]]) -> Job:
+    """A job that moves the machine `test`, and ends."""
+    arguments = {"name": "test", "destination": "hv2"}
+    one = Job(new_id(), "vm_migrate", "hypervisor", "hv1", "admin@xmpp.test", "adhoc", arguments, (TEST_UUID,))
+    agent.jobs.start(one, work)
+    return await agent.jobs.ended(one.id)
+
+
+async def test_a_move_that_libvirt_was_lost_in_is_looked_into(world: World) -> None:
+    """The agent finds out by itself what became of it, without being restarted."""
+
+    async def lost(_progress: Progress) -> dict[str, t.Any]:
+        raise Unsettled("test could not be moved: client socket is closed.")
+
+    async with world.agent() as agent:
+        ended = await begun(agent, lost)
+        assert ended.state == "failed"
+        assert "test was not moved: it is running on hv1" in (ended.error or {})["msg"]
+        assert "client socket is closed" in (ended.error or {})["msg"]
+
+
+async def test_a_result_that_cannot_be_told_does_not_keep_a_job_running(world: World) -> None:
+    """What is no JSON is a fault of ours, and the job says so."""
+
+    async def faulty(_progress: Progress) -> dict[str, t.Any]:
+        return {"changed": False, "vm": {"uuid": TEST_UUID}, "odd": object()}
+
+    async with world.agent() as agent:
+        ended = await begun(agent, faulty)
+        assert (ended.state, ended.result) == ("failed", None)
+        assert "cannot be told" in (ended.error or {})["msg"]
+        assert agent.jobs.changing(TEST_UUID) is None
+
+
+async def test_arguments_that_cannot_be_written_do_not_begin_a_job(world: World) -> None:
+    """What could not be found again after a restart is not begun."""
+    async with world.agent() as agent:
+        odd = Job(new_id(), "dream", "hypervisor", "hv1", "admin@xmpp.test", "adhoc", {"odd": object()}, (TEST_UUID,))
+        with pytest.raises(TypeError):
+            agent.jobs.start(odd, asyncio.sleep)  # type: ignore[arg-type]
+        assert agent.jobs.changing(TEST_UUID) is None
