@@ -15,7 +15,7 @@ from ansible_collections.archipel.orchestrator.plugins.plugin_utils.action impor
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.xmpp import Client
 
 # The agent's own, which the core does not declare, and which only reads.
-_READING: t.Final = frozenset(("job", "permission_info", "schedule_info"))
+_READING: t.Final = frozenset(("job", "permission_info", "rooms", "schedule_info"))
 
 
 class ActionModule(PlatformAction):

@@ -59,8 +59,8 @@ options:
   role:
     description:
       - The role that they get. With O(state=present), either O(role) or O(permissions) is needed.
-      - C(viewer) may look; C(operator) may also start and stop machines and use their consoles; C(owner) may do
-        whatever machines can be asked; C(administrator) may do everything. Others are made by
+      - C(viewer) may look; C(operator) may also start and stop machines, use their consoles and call them into chat
+        rooms; C(owner) may do whatever machines can be asked; C(administrator) may do everything. Others are made by
         M(archipel.orchestrator.role).
     type: str
   permissions:

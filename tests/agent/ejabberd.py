@@ -61,6 +61,7 @@ acl:
 access_rules:
   c2s: {{allow: all}}
   administrator: {{allow: admin}}
+  people: [{{deny: machine_name}}, {{deny: hypervisor}}, {{allow: all}}]
   register_name: {{allow: machine_name}}
   register_from: {{allow: hypervisor}}
 shaper: {{normal: 100000}}
@@ -77,7 +78,11 @@ modules:
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}
+  mod_muc:
+    access_create: people
+    default_room_options: {{anonymous: false, members_only: true, persistent: true, public: false}}
   mod_ping: {{}}
+  mod_private: {{}}
   mod_roster: {{}}
   mod_shared_roster: {{}}
   mod_time: {{}}

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from archipel.actions import Action, actions_of
-from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
+from archipel.hypervisor import ACTIONS
 from archipel_agent.daemon import Agent
 from archipel_agent.doors.chat import match
 from archipel_agent.features.grants import Grants
@@ -19,8 +19,10 @@ from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.migration import Arrivals
 from archipel_agent.features.peers import Peers
+from archipel_agent.features.rooms import Rooms
 from archipel_agent.features.schedule import Schedules
 from archipel_agent.features.succession import Succession
+from archipel_agent.machine_entity import ACTIONS as MACHINE_ACTIONS
 from client import COMMANDS, Client, error_of
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
@@ -58,6 +60,9 @@ MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "clone": ({"clone": "twin", "check": True}, "job"),
     "forget": ({"snapshot": "before", "children": "remove"}, "job"),
     "migrate": ({"destination": "hv1"}, "job"),
+    "join": ({"room": "nosuch"}, "not_found"),
+    "leave": ({"room": "nosuch"}, "room"),
+    "rooms": ({}, "changed"),
 }
 HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "hypervisor_info": ({}, "hypervisor"),
@@ -96,6 +101,9 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "settle": ({"uuid": TEST_UUID, "moved": True}, "not_found"),
     "whereabouts": ({"uuid": TEST_UUID}, "where"),
     "inherit": ({"uuid": TEST_UUID, "token": "every", "schedules": []}, "taken"),
+    "join": ({"room": "nosuch"}, "not_found"),
+    "leave": ({"room": "nosuch"}, "room"),
+    "rooms": ({}, "changed"),
 }
 BETWEEN_HYPERVISORS: t.Final = {*("destination", "expect", "handover", "inherit", "settle", "takeover", "whereabouts")}
 
@@ -104,7 +112,7 @@ def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    classes = (Arrivals, Grants, Index, Jobs, Peers, Schedules, Succession)
+    classes = (Arrivals, Grants, Index, Jobs, Peers, Rooms, Schedules, Succession)
     features = (actions_of(feature, "hypervisor") for feature in classes)
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 

@@ -20,7 +20,8 @@ sys.path[:0] = [str(ROOT / "plugins/module_utils"), str(ROOT / "roles/agent/file
 
 import archipel_agent.features  # noqa: E402
 from archipel.actions import Action, Argument, actions_of  # noqa: E402
-from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS  # noqa: E402
+from archipel.hypervisor import ACTIONS  # noqa: E402
+from archipel_agent.machine_entity import ACTIONS as MACHINE_ACTIONS  # noqa: E402
 
 PAGE = ROOT / "docs/actions.md"
 

@@ -50,6 +50,7 @@ PERMISSIONS: t.Final = {
     "network": "networks and filters",
     "secret": "secrets that libvirt keeps",
     "schedule": "have actions run later that they may run",
+    "room": "have machines and hypervisors enter and leave chat rooms",
     "tags": "tag machines and hypervisors, by which grants can mean them",
     PEER: "what hypervisors ask each other; they alone, and nothing else",
     ASKER: "what is about the asker; everyone who has any right there",

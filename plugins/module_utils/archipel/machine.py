@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
 
 WAIT_TIMEOUT = 120
 
-_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+UUID: t.Final = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _OFF: t.Final = ("shutoff",)
 
 # The sources of virDomainInterfaceAddresses
@@ -80,7 +80,7 @@ def _whereabouts(vm: t.Mapping[str, t.Any]) -> str:
 
 def canonical_uuid(untrusted: str) -> str:
     """A UUID as libvirt writes it, lower case with dashes."""
-    if not _UUID.fullmatch(untrusted):
+    if not UUID.fullmatch(untrusted):
         raise InvalidArgument(f"uuid: {untrusted[:60]!r} is not a UUID.")
     return str(uuid.UUID(untrusted))
 

@@ -22,7 +22,7 @@ GRANTABLE: t.Final = frozenset(PERMISSIONS) - {PEER, ASKER}
 # Names of single actions of the core; an agent's own actions are granted by their permission.
 _NAMES: t.Final = frozenset(ACTIONS) | frozenset(MACHINE_ACTIONS)
 _VIEWER: t.Final = frozenset(("view",))
-_OPERATOR: t.Final = _VIEWER | {"lifecycle", "console"}
+_OPERATOR: t.Final = _VIEWER | {"lifecycle", "console", "room"}
 # What a machine's own contact can be asked, whatever it may be; but who tags it brings it under other grants.
 _OWNER: t.Final = _OPERATOR | {action.permission for action in MACHINE_ACTIONS.values()} - {"tags"}
 

@@ -10,6 +10,7 @@ import logging
 import typing as t
 
 import slixmpp
+from archipel.machine import UUID
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
@@ -18,6 +19,7 @@ from .dispatch import Dispatcher
 from .doors.adhoc import AdhocDoor
 from .doors.chat import ChatDoor
 from .entity import Entity, Presence
+from .features.rooms import Rooms
 from .session import Session
 from .wire import PING
 
@@ -35,11 +37,13 @@ class Contact:
         dispatcher: Dispatcher,
         authority: Authority,
         present: t.Callable[[], Presence],
+        rooms: Rooms,
         host: Entity | None = None,
     ) -> None:
         self.entity = entity
         self.host = host or entity
         self.session = session
+        self.rooms = rooms
         self._dispatcher = dispatcher
         self._authority = authority
         self._present = present
@@ -47,6 +51,7 @@ class Contact:
         self._tasks: set[asyncio.Task[None]] = set()
         self.doors = (AdhocDoor(self, dispatcher), ChatDoor(self, dispatcher))
         session.started.append(self._started)
+        rooms.attach(self)
         session.client.add_event_handler("presence_subscribe", self._subscribe)
         session.client.register_handler(Callback("ping", MatchXPath(f"{{jabber:client}}iq/{{{PING}}}ping"), _pong))
 
@@ -56,6 +61,12 @@ class Contact:
         if self.session.online.is_set() and presence != self._told:
             self._told = presence
             self.session.client.send_presence(pshow=presence.show or None, pstatus=presence.status)
+
+    def is_one_of_us(self, jid: slixmpp.JID) -> bool:
+        """Whether that is the account of a machine or a hypervisor of this platform, which never means us."""
+        own = self.session.jid
+        names = self._authority.peers | {own.bare, f"{self.host.key}@{own.domain}"}
+        return jid.bare in names or (jid.domain == own.domain and bool(UUID.fullmatch(jid.local)))
 
     def spawn(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:
         """Answer a stanza without keeping the stream waiting."""

@@ -33,6 +33,7 @@ from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import EXPECT, Arrival, Arrivals, MigrationInquiry
 from .features.peers import Peers
 from .features.push import Pushes
+from .features.rooms import Rooms
 from .features.schedule import Schedules
 from .features.succession import Succession
 from .hypervisor_entity import HypervisorEntity
@@ -87,12 +88,13 @@ class Agent:
         self.pushes = Pushes(config.push, self.events, self.link)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
+        rooms = Rooms(xmpp.domain)
         entity = HypervisorEntity(
-            self.link, (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants)
+            self.link, (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, rooms)
         )
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
-        self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence)
+        self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence, rooms)
         self.contacts = Contacts(
             config.contacts,
             self.link,

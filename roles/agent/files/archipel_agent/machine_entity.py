@@ -12,6 +12,8 @@ from archipel.hypervisor import MACHINE_ACTIONS
 from archipel.rights import Place
 
 from .entity import Presence, Result, lane_of, with_progress
+from .features.rooms import ACTIONS as ROOM_ACTIONS
+from .features.rooms import Rooms
 from .libvirt_link import Link, MachineState
 
 _SHOW: t.Final = {
@@ -26,12 +28,18 @@ _SHOW: t.Final = {
 }
 
 
-class MachineEntity:
-    kind = "machine"
-    actions: t.Mapping[str, Action] = MACHINE_ACTIONS
+ACTIONS: t.Final = {**MACHINE_ACTIONS, **ROOM_ACTIONS}
 
-    def __init__(self, link: Link, state: MachineState) -> None:
+
+class MachineEntity:
+    """``rooms`` are its contact's, where it has one."""
+
+    kind = "machine"
+
+    def __init__(self, link: Link, state: MachineState, rooms: Rooms | None = None) -> None:
         self.key = state.uuid
+        self.actions: t.Mapping[str, Action] = MACHINE_ACTIONS if rooms is None else ACTIONS
+        self._rooms = rooms
         self._link = link
         self._last = state
 
@@ -52,13 +60,15 @@ class MachineEntity:
         told = f"{state.state}: {state.reason}" if _SHOW[state.state] == "away" else state.state
         return Presence(_SHOW[state.state], told)
 
-    def lane(self, action: Action) -> str:
-        return lane_of(action)
+    def lane(self, action: Action) -> str | None:
+        return None if action.name in ROOM_ACTIONS else lane_of(action)
 
     async def give(self, name: str, owner: str) -> None:
         await self._link.give(name, owner)
 
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
+        if action.name in ROOM_ACTIONS:
+            return t.cast(Result, await action.function(self._rooms, **arguments))
         given = with_progress(action, arguments, progress)
         return await self._link.perform(
             lane_of(action), lambda hypervisor: action.function(hypervisor.machine(uuid=self.key), **given)

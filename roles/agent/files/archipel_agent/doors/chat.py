@@ -1,7 +1,11 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The door of chat: what people write is matched against the actions' phrases, and answered in the first person."""
+"""The door of chat: what people write is matched against the actions' phrases, and answered in the first person.
+
+In a room they say whom they mean, ``web1: how are you`` or ``all: how are you``. Who they are is what the room tells of
+their account. What other machines say there, what was said before, and what nobody is meant by is not heard.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,12 @@ import slixmpp
 from archipel.actions import PERMISSIONS, Action, Argument, Phrase, plain
 from archipel.errors import ArchipelError
 from slixmpp.xmlstream import ET
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from .. import wire
 from ..dispatch import Dispatcher, Request
+from ..features.rooms import USER, jid_of
 
 if t.TYPE_CHECKING:
     from ..contact import Contact
@@ -28,6 +35,8 @@ log = logging.getLogger(__name__)
 
 NAME: t.Final = "chat"
 DELAY: t.Final = "{urn:xmpp:delay}delay"
+INVITATION: t.Final = "jabber:x:conference"
+EVERYBODY: t.Final = "all"
 LONGEST_MESSAGE = 2000
 # A program that answers our answers is left alone after so many that were not understood, for so many seconds.
 PATIENCE, SULK = 3, 60.0
@@ -56,28 +65,82 @@ class Question:
     until: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What an account says to us: in private, or in a room, there to ``all`` or to us by our ``nick``."""
+
+    message: t.Any
+    who: slixmpp.JID
+    text: str
+    room: str = ""
+    nick: str = ""
+    to_all: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """It is the same client, at the same place, that has seen a question and answers it."""
+        return self.room, self.who.full
+
+
 class ChatDoor:
     def __init__(self, contact: Contact, dispatcher: Dispatcher) -> None:
         self._contact = contact
         self._dispatch = dispatcher
         # Who was not understood: how often in a row, and when last.
         self._puzzles: dict[str, tuple[int, float]] = {}
-        # By full JID: it is the same client that has seen the question and answers it.
-        self._questions: dict[str, Question] = {}
-        contact.session.client.add_event_handler("message", self._message)
+        self._questions: dict[tuple[str, str], Question] = {}
+        client = contact.session.client
+        client.add_event_handler("message", self._message)
+        for namespace in (INVITATION, USER):
+            path = MatchXPath(f"{{jabber:client}}message/{{{namespace}}}x")
+            client.register_handler(Callback(f"invitation {namespace}", path, self._invited))
 
     def _message(self, message: t.Any) -> None:
         who: slixmpp.JID = message["from"]
-        if message["type"] not in ("chat", "normal") or who.bare == self._contact.session.jid.bare:
+        if who.domain == self._contact.rooms.service:
+            heard = self._heard_in_room(message) if message["type"] == "groupchat" else None
+        elif message["type"] not in ("chat", "normal") or message.xml.find(f"{{{INVITATION}}}x") is not None:
             return
-        text = words_of(message["body"]) if len(message["body"]) <= LONGEST_MESSAGE else message["body"]
-        if not text:
+        else:
+            heard = Heard(message, who, _text(message["body"]))
+        if heard is None or not heard.text or heard.who.bare == self._contact.session.jid.bare:
             return
         # Who may nothing here gets no answer: they are told nothing, and two programs cannot keep each other busy.
-        if self._dispatch.visible(self._contact.entity, who):
-            self._contact.spawn(self._answer(message, who, text))
+        if self._dispatch.visible(self._contact.entity, heard.who):
+            self._contact.spawn(self._answer(heard))
         else:
-            self._note(who, text)
+            self._note(heard.who, heard.text)
+
+    def _heard_in_room(self, message: t.Any) -> Heard | None:
+        """What an account says there to us."""
+        rooms, where = self._contact.rooms, message["from"]
+        nick, who = rooms.nick(where), rooms.speaker(where)
+        if nick is None or who is None or self._contact.is_one_of_us(who) or message.xml.find(DELAY) is not None:
+            return None
+        for name in (nick, EVERYBODY):
+            if (said := _said_to(name, message["body"])) is not None:
+                return Heard(message, who, _text(said), where.bare, nick, to_all=name == EVERYBODY)
+        return None
+
+    def _invited(self, message: t.Any) -> None:
+        """Into a room: by somebody (XEP-0249), or by the room in somebody's name (XEP-0045, 7.8.2)."""
+        sender: slixmpp.JID = message["from"]
+        if message["type"] == "error" or message.xml.find(DELAY) is not None:
+            return
+        if sender.domain == self._contact.rooms.service:
+            mediated = message.xml.find(f"{{{USER}}}x/{{{USER}}}invite")
+            who, room = jid_of(None if mediated is None else mediated.get("from")), sender.bare
+        else:
+            direct = message.xml.find(f"{{{INVITATION}}}x")
+            who, room = sender, "" if direct is None else direct.get("jid", "")
+        if not room or who is None or self._contact.is_one_of_us(who):
+            return
+        try:
+            action = self._dispatch.find(self._contact.entity, who, "join", NAME)
+        except ArchipelError:
+            return
+        meant = Meant(action, action.phrases[0], {"room": room})
+        self._contact.spawn(self._do(Heard(message, who, ""), meant))
 
     def _note(self, who: slixmpp.JID, text: str) -> None:
         """Who asks for what they may not leaves an event, as at any door."""
@@ -88,80 +151,102 @@ class ChatDoor:
             except ArchipelError:
                 pass
 
-    async def _answer(self, message: t.Any, who: slixmpp.JID, text: str) -> None:
-        question = self._questions.pop(who.full, None)
-        if message.xml.find(DELAY) is not None:
+    async def _answer(self, heard: Heard) -> None:
+        who, text = heard.who, heard.text
+        question = self._questions.pop(heard.key, None)
+        if heard.message.xml.find(DELAY) is not None:
             # Kept by the server while we were away; what was meant then may harm now.
-            self._say(message, "I was away when you wrote that, and did nothing. Say it again if you still mean it.")
+            self._say(heard, "I was away when you wrote that, and did nothing. Say it again if you still mean it.")
             return
         visible = self._dispatch.visible(self._contact.entity, who)
         first, _space, rest = text.lower().partition(" ")
-        if first == "help":
+        if first == "help" and not heard.to_all:
             self._puzzles.pop(who.bare, None)
-            self._say(message, _help_on(visible, rest) if rest else _help(visible))
+            self._say(heard, _help_on(visible, rest) if rest else _help(visible))
         elif text.lower() == "yes":
             if question is not None and time.monotonic() < question.until:
-                await self._do(message, who, question.meant)
-            elif self._has_patience(who.bare):
-                self._say(message, "I have no question open, and did nothing.")
+                await self._do(heard, question.meant)
+            elif self._has_patience(heard):
+                self._say(heard, "I have no question open, and did nothing.")
         elif text.lower() == "no" and question is not None:
-            self._say(message, "Then I leave it.")
+            self._say(heard, "Then I leave it.")
         elif meant := match(visible, text):
             self._puzzles.pop(who.bare, None)
             if meant.action.asks is None:
-                await self._do(message, who, meant)
+                await self._do(heard, meant)
             else:
-                self._ask(message, who, meant, meant.action.asks)
+                self._ask(heard, meant, meant.action.asks)
         else:
             self._note(who, text)
-            if self._has_patience(who.bare):
+            if self._has_patience(heard):
                 hint = _guess(visible, text) or " Say help to hear what I understand."
-                self._say(message, f"I do not understand that, and did nothing.{hint}")
+                self._say(heard, f"I do not understand that, and did nothing.{hint}")
 
-    def _ask(self, message: t.Any, who: slixmpp.JID, meant: Meant, asks: str) -> None:
+    def _ask(self, heard: Heard, meant: Meant, asks: str) -> None:
         try:
             told = asks.format_map(meant.action.bind(meant.untrusted, text=True))
         except ArchipelError as error:
-            self._say(message, f"I could not: {error.message}")
+            self._say(heard, f"I could not: {error.message}")
             return
         now = time.monotonic()
         self._questions = {key: question for key, question in self._questions.items() if now < question.until}
-        self._questions[who.full] = Question(meant, now + QUESTION_STANDS)
-        self._say(message, f"{told} Say yes to have it done.")
+        self._questions[heard.key] = Question(meant, now + QUESTION_STANDS)
+        yes = f"{heard.nick}: yes" if heard.room else "yes"
+        self._say(heard, f"{told} Say {yes} to have it done.")
 
-    async def _do(self, message: t.Any, who: slixmpp.JID, meant: Meant) -> None:
+    async def _do(self, heard: Heard, meant: Meant) -> None:
+        if meant.action.permission == "console":
+            # There is a password in it.
+            heard = dataclasses.replace(heard, room="")
         try:
-            request = Request(self._contact.entity, who, NAME, meant.action.name, meant.untrusted, text=True)
+            request = Request(self._contact.entity, heard.who, NAME, meant.action.name, meant.untrusted, text=True)
             action, result = await self._dispatch(request)
             if action.long:
-                self._say(message, result["msg"])
+                self._say(heard, result["msg"])
                 job = await self._dispatch.end_of(result["job"])
                 self._say(
-                    message,
+                    heard,
                     action.sentence(job.result, meant.phrase) if job.result else f"I could not: {job.text}",
                 )
             else:
-                self._say(message, action.sentence(result, meant.phrase))
+                self._say(heard, action.sentence(result, meant.phrase))
         except ArchipelError as error:
-            self._say(message, f"I could not: {error.message}")
+            self._say(heard, f"I could not: {error.message}")
         except Exception:
-            log.exception("a message of %s failed by a fault of the agent", who)
-            self._say(message, "I failed, and my agent's log says more.")
+            log.exception("a message of %s failed by a fault of the agent", heard.who)
+            self._say(heard, "I failed, and my agent's log says more.")
 
-    def _has_patience(self, who: str) -> bool:
-        now = time.monotonic()
+    def _has_patience(self, heard: Heard) -> bool:
+        """To answer what was not understood; what all are told may be meant for others."""
+        if heard.to_all:
+            return False
+        who, now = heard.who.bare, time.monotonic()
         self._puzzles = {key: seen for key, seen in self._puzzles.items() if now - seen[1] < SULK}
         count = self._puzzles.get(who, (0, now))[0] + 1
         self._puzzles[who] = (count, now)
         return count <= PATIENCE
 
-    def _say(self, message: t.Any, text: str) -> None:
+    def _say(self, heard: Heard, text: str) -> None:
         client = self._contact.session.client
-        answer = client.make_message(message["from"], wire.clean(text), mtype="chat")
-        thread = message.xml.find("{jabber:client}thread")
+        to = slixmpp.JID(heard.room) if heard.room else heard.who
+        answer = client.make_message(to, wire.clean(text), mtype="groupchat" if heard.room else "chat")
+        thread = heard.message.xml.find("{jabber:client}thread")
         if thread is not None and thread.text:
             ET.SubElement(answer.xml, "{jabber:client}thread").text = thread.text
         answer.send()
+
+
+def _text(body: str) -> str:
+    return words_of(body) if len(body) <= LONGEST_MESSAGE else body
+
+
+def _said_to(name: str, body: str) -> str | None:
+    """What is said to this name, which is written before it: ``name: …``, ``name, …``, ``@name …``."""
+    body, name = body.strip(), name.lower()
+    for before, after in ((name, ":"), (name, ","), (f"@{name}", " "), (f"@{name}", ":"), (f"@{name}", ",")):
+        if body.lower().startswith(before + after):
+            return body[len(before + after) :]
+    return None
 
 
 def words_of(text: str) -> str:

@@ -26,6 +26,7 @@ from ..session import Server, Session
 from .events import Events
 from .jobs import Job, Jobs
 from .peers import Peers
+from .rooms import Rooms
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +175,12 @@ class Contacts:
             await self._come_by_account(uuid)
         session = Session(jid, lambda: t.cast(str, self._account(uuid)["password"]), self._server, one_of_many=True)
         session.mend = lambda: self._own(uuid)
-        entity = MachineEntity(self._link, state)
+        rooms = Rooms(self._server.domain)
+        entity = MachineEntity(self._link, state, rooms)
         host = self._hypervisor.entity
-        contact = Contact(entity, session, self._dispatcher, self._authority, lambda: self._presence(entity), host)
+        contact = Contact(
+            entity, session, self._dispatcher, self._authority, lambda: self._presence(entity), rooms, host
+        )
         session.client.add_event_handler("presence_available", lambda p: self._other(uuid, p["from"], online=True))
         for show in ("away", "xa", "dnd", "chat"):
             session.client.add_event_handler(f"presence_{show}", lambda p: self._other(uuid, p["from"], online=True))

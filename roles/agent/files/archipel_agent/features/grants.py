@@ -18,7 +18,6 @@ import typing as t
 import slixmpp
 from archipel.actions import ASKER, Action, action
 from archipel.errors import ArchipelError, Forbidden, InvalidArgument, NotFound
-from archipel.hypervisor import MACHINE_ACTIONS
 from archipel.machine import canonical_uuid
 from archipel.rights import Grant, Role
 from slixmpp.xmlstream import ET
@@ -28,6 +27,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 from ..authority import Authority
 from ..entity import Result, asker
 from ..libvirt_link import Link, MachineState
+from ..machine_entity import ACTIONS as MACHINE_ACTIONS
 from ..pubsub import PUBSUB, PubSub
 from ..session import Session
 from ..wire import JSON, read_json
