@@ -80,7 +80,8 @@ modules:
   mod_offline: {{}}
   mod_muc:
     access_create: people
-    default_room_options: {{anonymous: false, members_only: true, persistent: true, public: false}}
+    max_users: 1000
+    default_room_options: {{anonymous: false, members_only: true, persistent: true, public: false, max_users: 1000}}
   mod_ping: {{}}
   mod_private: {{}}
   mod_roster: {{}}
