@@ -2105,6 +2105,43 @@ options:
       - lease
       - agent
       - arp
+  parts:
+    description:
+      - Parts of the definitions to tell, by default all. Of thousands of machines, fewer are told much
+        sooner.
+    type: list
+    choices:
+      - cpu
+      - cputune
+      - numatune
+      - memorybacking
+      - memtune
+      - blkiotune
+      - boot
+      - features
+      - clock
+      - events
+      - pm
+      - osinfo
+      - graphics
+      - video
+      - sound
+      - tpm
+      - rng
+      - watchdog
+      - memballoon
+      - vsock
+      - metadata
+      - cloud_init
+      - disks
+      - networks
+      - filesystems
+      - host_devices
+      - serial_devices
+      - console_devices
+      - channel_devices
+      - input_devices
+    elements: str
   limit:
     description:
       - Tell of so many machines at most; next continues.

@@ -46,6 +46,11 @@ EXAMPLES = r"""
     addresses: lease
   register: web
 
+- name: Which run, and where their disks are
+  archipel.orchestrator.vm_info:
+    state: [running]
+    parts: [disks]
+
 - name: Those that are tagged web as well as production
   archipel.orchestrator.vm_info:
     tags: [web, production]
@@ -55,7 +60,8 @@ RETURN = r"""
 vms:
   description:
     - The machines, ordered by UUID.
-    - Their definitions are in the keys that M(archipel.orchestrator.vm) takes; a part that one does not have is null.
+    - Their definitions are in the keys that M(archipel.orchestrator.vm) takes; a part that one does not have is null,
+      and one that O(parts) does not name is not there.
   type: list
   elements: dict
   returned: success

@@ -63,14 +63,16 @@ def test_info_of_machines_and_of_the_hypervisor_is_the_same_both_ways(over: t.Ca
         {"archipel.orchestrator.vm_info": {"name": "te*", "state": ["running"], "addresses": "lease"}},
         {"archipel.orchestrator.vm_info": {"names": ["nobody", "nothing*"]}},
         {"archipel.orchestrator.vm_info": {"limit": 1}},
+        {"archipel.orchestrator.vm_info": {"parts": []}},
         {"archipel.orchestrator.hypervisor_info": {}},
     )
     by_libvirt, over_xmpp = over("libvirt").play(*steps), over("xmpp").play(*steps)
-    everything, named, nobody, limited, hypervisor = by_libvirt
+    everything, named, nobody, limited, brief, hypervisor = by_libvirt
     assert [vm["name"] for vm in named["vms"]] == ["test"]
     assert named["vms"][0] in everything["vms"] or named["vms"][0]["addresses"]
     assert nobody["vms"] == []
     assert len(limited["vms"]) == 1
+    assert [vm.items() < whole.items() for vm, whole in zip(brief["vms"], everything["vms"], strict=True)] == [True]
     assert hypervisor["hypervisor"]["name"] == "hv1"
     # What its agent alone knows of it.
     sites, tags = ([way[-1]["hypervisor"].pop(key) for way in (by_libvirt, over_xmpp)] for key in ("site", "tags"))

@@ -177,10 +177,11 @@ _PORTS: t.Final = 14  # of which the usual devices take a few; libvirt itself le
 NOTHING: t.Final = Definition({})
 
 
-def read(node: t.Any) -> Values:
-    """A domain's XML in the words of OPTIONS; what it does not say is None."""
+def read(node: t.Any, parts: t.Collection[str] = PARTS) -> Values:
+    """A domain's XML in the words of OPTIONS, of its parts these alone; what it does not say is None."""
     there = xmltree.places(node)
-    return {**DOMAIN.read(node), **{key: part.tell(node, there.get(part.path, ())) for key, part in PARTS.items()}}
+    told = {key: part.tell(node, there.get(part.path, ())) for key, part in PARTS.items() if key in parts}
+    return {**DOMAIN.read(node), **told}
 
 
 def new(

@@ -122,13 +122,21 @@ class Machine:
         with doing(f"Look at {self.name}"):
             return Condition(*self.status, bool(self.domain.isPersistent()), bool(self.domain.autostart()))
 
-    def describe(self, *, addresses: str = "none", condition: Condition | None = None) -> Result:
-        """Everything that ``vm_info`` tells of a machine, as it runs. ``condition``, where it is known already."""
+    def describe(
+        self,
+        *,
+        addresses: str = "none",
+        condition: Condition | None = None,
+        parts: t.Collection[str] = definition.PARTS,
+    ) -> Result:
+        """Everything that ``vm_info`` tells of a machine, as it runs, but of the definition's parts these alone.
+        ``condition``, where it is known already."""
         state, reason, persistent, autostart = condition or self.condition
         node = self.document()
         number = self.domain.ID()
-        values = definition.read(node)
-        values["metadata"] = {key: text or "" for key, text in values["metadata"].items()}
+        values = definition.read(node, parts)
+        if "metadata" in values:
+            values["metadata"] = {key: text or "" for key, text in values["metadata"].items()}
         return {
             "name": self.name,
             "uuid": self.uuid,

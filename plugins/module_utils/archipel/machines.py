@@ -11,10 +11,10 @@ import fnmatch
 import typing as t
 
 from . import belongings, migration
-from .actions import NO_PROGRESS, Names, OfMachine, Progress, action
+from .actions import NO_PROGRESS, Names, OfMachine, Phrase, Progress, action
 from .connection import doing, libvirt
 from .convergence import Apply, Desired, Removal, WaitForIp, converge
-from .definition import NOTHING, Definition
+from .definition import NOTHING, PARTS, Definition
 from .elements import Change
 from .errors import ArchipelError, InvalidArgument, NotFound, OperationFailed, Unavailable
 from .host import Check, Host, Name, Uuid
@@ -83,7 +83,9 @@ class Machines(Host):
     @action(
         permission="view",
         changes=False,
-        phrases=("list", "machines", "who is there", "who is tagged {tags}"),
+        phrases=tuple(
+            Phrase(words, {"parts": []}) for words in ("list", "machines", "who is there", "who is tagged {tags}")
+        ),
         says=lambda r: "\n".join(f"{vm['name']}: {vm['state']}" for vm in r["vms"]) or "I have no such machine.",
         lists="vms",
     )
@@ -96,6 +98,10 @@ class Machines(Host):
         state: t.Annotated[t.Optional[list[t.Literal[STATES]]], "States, of which any is to fit."] = None,  # type: ignore[valid-type]
         tags: t.Annotated[t.Optional[list[str]], "Tags, of which a machine is to have all."] = None,
         addresses: t.Annotated[AddressSource, "Where to ask for the machines' addresses."] = "none",
+        parts: t.Annotated[
+            t.Optional[list[t.Literal[tuple(PARTS)]]],  # type: ignore[valid-type]
+            "Parts of the definitions to tell, by default all. Of thousands of machines, fewer are told much sooner.",
+        ] = None,
         limit: t.Annotated[t.Optional[int], "Tell of so many machines at most; next continues."] = None,
         after: t.Annotated[t.Optional[str], "UUID after which to continue."] = None,
     ) -> Result:
@@ -105,6 +111,7 @@ class Machines(Host):
         wanted = canonical_uuid(uuid) if uuid else None
         begin = canonical_uuid(after) if after else ""
         patterns = None if name is None and names is None else [*(names or ()), *([name] if name else ())]
+        told = PARTS if parts is None else parts
         vms: list[Result] = []
         following = None
         for machine, condition in self._candidates(name, names, wanted):
@@ -121,7 +128,7 @@ class Machines(Host):
                 if len(vms) == limit:
                     following = vms[-1]["uuid"]
                     break
-                vms.append(machine.describe(addresses=addresses, condition=condition))
+                vms.append(machine.describe(addresses=addresses, condition=condition, parts=told))
         return {"changed": False, "vms": vms, "next": following}
 
     def _candidates(

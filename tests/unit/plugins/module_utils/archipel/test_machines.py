@@ -10,6 +10,7 @@ import typing as t
 import libvirt
 import pytest
 from archipel.actions import actions_of
+from archipel.definition import PARTS
 from archipel.errors import InvalidArgument, NotFound, OperationFailed
 from archipel.hypervisor import ACTIONS, Hypervisor
 from archipel.machines import Machines
@@ -84,6 +85,14 @@ def test_a_page_has_room_for_a_machine(run: Run, limit: int) -> None:
     """Another limit is refused."""
     with pytest.raises(InvalidArgument, match="limit"):
         run("vm_info", limit=limit)
+
+
+def test_of_a_definition_those_parts_are_told_that_are_asked_for(run: Run) -> None:
+    """The others are left out; none are told of where none is asked for."""
+    (whole,), (disks,), (none,) = (run("vm_info", name="running", **more)["vms"]
+                                   for more in ({}, {"parts": ["disks"]}, {"parts": []}))  # fmt: skip
+    assert none == {key: value for key, value in whole.items() if key not in PARTS}
+    assert disks == {**none, "disks": whole["disks"]}
 
 
 def test_what_is_told_of_all_is_what_each_tells(run: Run, hypervisor: Hypervisor) -> None:
