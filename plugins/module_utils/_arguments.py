@@ -124,6 +124,20 @@ SCHEDULE_INFO: t.Final[Options] = {
     **PLATFORM,
 }
 
+VM_PARK: t.Final[Options] = {
+    "name": {"type": "str"},
+    "uuid": {"type": "str"},
+    "state": {"type": "str", "choices": ["parked", "present"], "default": "parked"},
+    "force": {"type": "bool", "default": False},
+    **PLATFORM,
+}
+
+VM_PARK_INFO: t.Final[Options] = {
+    "name": {"type": "str"},
+    "uuid": {"type": "str"},
+    **PLATFORM,
+}
+
 ENTITY_COMMAND: t.Final[Options] = {
     "action": {"type": "str", "required": True, "aliases": ["command"]},
     "arguments": {"type": "dict", "default": {}},

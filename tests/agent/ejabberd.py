@@ -35,6 +35,7 @@ PASSWORD: t.Final = "not a secret, only of this test"
 NODES: t.Final = {
     "/archipel/machines": "publisher",
     "/archipel/events": "publisher",
+    "/archipel/parked": "publisher",
     "/archipel/roles": "member",
     "/archipel/permissions": "member",
 }

@@ -18,6 +18,7 @@ from archipel_agent.features.grants import Grants
 from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
 from archipel_agent.features.migration import Arrivals
+from archipel_agent.features.parking import Parking
 from archipel_agent.features.peers import Peers
 from archipel_agent.features.rooms import Rooms
 from archipel_agent.features.schedule import Schedules
@@ -95,6 +96,8 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
+    "vm_park": ({"name": "test", "check": True}, "conflict"),
+    "vm_park_info": ({"name": "nosuch"}, "changed"),
     "schedule": ({"name": "every", "action": "vm_info", "cron": "0 0 29 2 *"}, "schedule"),
     "schedule_info": ({"name": "every"}, "schedules"),
     "expect": ({"uuid": TEST_UUID, "name": "test", "disks": ["/srv/test.qcow2"]}, "conflict"),
@@ -112,7 +115,7 @@ def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    classes = (Arrivals, Grants, Index, Jobs, Peers, Rooms, Schedules, Succession)
+    classes = (Arrivals, Grants, Index, Jobs, Parking, Peers, Rooms, Schedules, Succession)
     features = (actions_of(feature, "hypervisor") for feature in classes)
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 

@@ -18,7 +18,7 @@ import typing as t
 
 from . import belongings, cloud_init, definition, disks, given, storage, xmltree
 from .blocks import Block, gib
-from .connection import doing, libvirt
+from .connection import doing
 from .definition import Definition, Difference
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
@@ -180,7 +180,11 @@ class Convergence:
             self.plan.add([change], lambda: machine.destroy(wait=True, wait_timeout=timeout))
             state = off
         if persistent:
-            self.plan.add([Change("state", state, "absent")], lambda: self._undefine(machine))
+            keep = self.desired.removal
+            self.plan.add(
+                [Change("state", state, "absent")],
+                lambda: machine.undefine(keep_nvram=keep.keep_nvram, keep_tpm=keep.keep_tpm),
+            )
         self._plan_volumes(machine, documents)
 
     def _plan_volumes(self, machine: Machine, documents: list[t.Any], disks: t.Sequence[t.Any] = ()) -> None:
@@ -214,23 +218,6 @@ class Convergence:
         waiting = {later.change.path for later in self.later}
         nodes = self._document(machine).iterfind("devices/disk") if waiting else ()
         return [disks.PATH.read(n) for n in nodes if f"disks[{xmltree.read(n, 'target/@dev')}]" in waiting]
-
-    def _undefine(self, machine: Machine) -> None:
-        node = machine.document(inactive=True)
-        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        # Drivers without firmware variables, TPM or checkpoints refuse the flags for them. The file with the variables
-        # is there, and not in the configuration, where libvirt chose the firmware.
-        for there, what, keep in (
-            (definition.BOOT.read(node.find("os"))["firmware"] == "efi", "NVRAM", self.desired.removal.keep_nvram),
-            (node.find("devices/tpm/backend") is not None, "TPM", self.desired.removal.keep_tpm),
-        ):
-            if there:
-                flags |= getattr(libvirt, f"VIR_DOMAIN_UNDEFINE_{'KEEP_' if keep else ''}{what}", 0)
-        with contextlib.suppress(libvirt.libvirtError):
-            if machine.domain.listAllCheckpoints():
-                flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        with doing(f"Undefine {machine.name}"):
-            machine.domain.undefineFlags(flags)
 
     # -- of a definition given whole
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing as t
 import uuid
@@ -238,6 +239,24 @@ class Machine:
             flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if self.domain.isPersistent() else 0
             flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if self.domain.isActive() else 0
             self.domain.setMetadata(kind, text, prefix, uri, flags)
+
+    def undefine(self, *, keep_nvram: bool, keep_tpm: bool) -> None:
+        """Take the definition away, with what libvirt knows of snapshots and saved memory."""
+        node = self.document(inactive=True)
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        # Drivers without firmware variables, TPM or checkpoints refuse the flags for them. The file with the variables
+        # is there, and not in the configuration, where libvirt chose the firmware.
+        for there, what, keep in (
+            (definition.BOOT.read(node.find("os"))["firmware"] == "efi", "NVRAM", keep_nvram),
+            (node.find("devices/tpm/backend") is not None, "TPM", keep_tpm),
+        ):
+            if there:
+                flags |= getattr(libvirt, f"VIR_DOMAIN_UNDEFINE_{'KEEP_' if keep else ''}{what}", 0)
+        with contextlib.suppress(libvirt.libvirtError):
+            if self.domain.listAllCheckpoints():
+                flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        with doing(f"Undefine {self.name}"):
+            self.domain.undefineFlags(flags)
 
     @property
     def managed(self) -> bool:

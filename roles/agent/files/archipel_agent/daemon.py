@@ -31,6 +31,7 @@ from .features.jobs import Jobs
 from .features.label import Label
 from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import EXPECT, Arrival, Arrivals, MigrationInquiry
+from .features.parking import Parking
 from .features.peers import Peers
 from .features.push import Pushes
 from .features.rooms import Rooms
@@ -88,9 +89,11 @@ class Agent:
         self.pushes = Pushes(config.push, self.events, self.link)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
+        self.parking = Parking(self.link, self.session, self.pubsub, self.index, self.database)
         rooms = Rooms(xmpp.domain)
         entity = HypervisorEntity(
-            self.link, (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, rooms)
+            self.link,
+            (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking, rooms),
         )
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
@@ -117,6 +120,7 @@ class Agent:
             self.session.run(),
             self.pubsub.serve(self.events),
             self.pubsub.serve(self.index),
+            self.pubsub.serve(self.parking),
             self.pubsub.serve(self.grants),
             self.pubsub.serve(self.groups),
             self.health.run(self.link),

@@ -73,6 +73,7 @@ MIGRATIONS: t.Final = (
     CREATE TABLE inherited (token TEXT PRIMARY KEY, taken INTEGER NOT NULL, time TEXT NOT NULL) STRICT;
     """,
     "CREATE TABLE groups (jid TEXT PRIMARY KEY, labels TEXT NOT NULL) STRICT;",
+    "CREATE TABLE parked (item TEXT PRIMARY KEY) STRICT;",
 )
 
 

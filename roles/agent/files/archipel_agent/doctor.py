@@ -32,14 +32,17 @@ from slixmpp.xmlstream import ET
 from . import __version__
 from .check import account
 from .config import DEFAULT_FILE, Config, ConfigError, load
-from .features import events, grants, index, peers
+from .features import events, grants, index, parking, peers
 from .pubsub import PUBSUB
 from .session import LoginFailed, Session
 from .wire import PING
 
 TIME: t.Final = "urn:xmpp:time"
 # What this hypervisor has to be to each node. To those of the grants it is no more, or it could make grants of its own.
-RIGHTS: t.Final = {index.NODE: "publisher", events.NODE: "publisher", **dict.fromkeys(grants.NODES, "member")}
+RIGHTS: t.Final = {
+    **dict.fromkeys((index.NODE, events.NODE, parking.NODE), "publisher"),
+    **dict.fromkeys(grants.NODES, "member"),
+}
 # The role certificate renews those that it made a month before their end, whenever it runs.
 DUE = datetime.timedelta(days=21)
 # Certificates and the order of events are a matter of seconds; more is a clock that nobody sets.

@@ -97,15 +97,7 @@ class PubSub:
         for item in ids:
             ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item})
         answer = await self._send("get", element)
-        found = {}
-        for item in answer.xml.iter(f"{{{PUBSUB}}}item"):
-            container = item.find(f"{{{JSON}}}json")
-            try:
-                payload = json.loads(container.text) if container is not None else {}
-            except ValueError:
-                payload = {}
-            found[item.get("id")] = payload if isinstance(payload, dict) else {}
-        return found
+        return {item.get("id"): payload_of(item) for item in answer.xml.iter(f"{{{PUBSUB}}}item")}
 
     async def _send(self, kind: t.Literal["get", "set"], *elements: ET.Element) -> t.Any:
         client = self._session.client
@@ -114,3 +106,13 @@ class PubSub:
         request.extend(elements)
         iq.append(request)
         return await iq.send(timeout=TIMEOUT)
+
+
+def payload_of(item: ET.Element) -> dict[str, t.Any]:
+    """The object in an ``<item>``, empty where it cannot be read."""
+    container = item.find(f"{{{JSON}}}json")
+    try:
+        payload = json.loads(container.text or "") if container is not None else {}
+    except ValueError:
+        payload = {}
+    return payload if isinstance(payload, dict) else {}

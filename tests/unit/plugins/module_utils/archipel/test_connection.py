@@ -148,6 +148,7 @@ def test_an_error_outlives_the_collection_of_garbage(connection: Connection) -> 
 
     threshold, look_up = gc.get_threshold(), connection.handle.lookupByName
     for _attempt in range(20):
+        code = None
         gc.disable()
         Ring()
         gc.set_threshold(1)
