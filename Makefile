@@ -5,7 +5,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart quickstart-down check test benchmark clean
+.PHONY: help quickstart quickstart-down check test campaign benchmark clean
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -21,6 +21,9 @@ check: .venv/made ## the quick checks, for each edit
 
 test: .venv/made ## every check, as CI runs them
 	@$(PYTHON) tests/checks/run.py --tags test
+
+campaign: .venv/made ## moves while all is killed and cut, on hosts of a lab of its own: SEED=… MINUTES=…
+	@$(PYTHON) -m lab.campaign $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 benchmark: .venv/made ## ratios against direct libvirt and community.libvirt
 	@$(PYTHON) tests/checks/run.py --tags benchmark

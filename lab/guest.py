@@ -6,7 +6,8 @@
 Debian's cloud kernel and, as its initramfs, busybox with a dozen modules. It answers the ACPI power button, has a shell
 on the serial console, takes its address from the kernel command line (``address=192.0.2.1/24``, or ``address=dhcp``),
 and serves a number that grows ten times a second at ``http://ADDRESS/count``. ``hold=/dev/sr0`` has it open that drive,
-which locks it.
+which locks it. ``journal=/dev/vda`` has it write without end, one after another, the numbers from 1 on to the first
+256 sectors of that disk, each to the sector of its remainder; it goes on from the highest that it finds.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ case "$address" in dhcp) udhcpc -i eth0 -s /bin/lease >/dev/null;; *) ip address
 (n=0; while :; do n=$((n+1)); echo $n > /www/count.new; mv /www/count.new /www/count; sleep 0.1; done) &
 httpd -p 80 -h /www
 [ -z "$hold" ] || (until sleep infinity <"$hold"; do sleep 0.1; done) 2>/dev/null &
+[ -z "$journal" ] || (
+  n=$(dd if="$journal" bs=512 count=256 2>/dev/null | tr -d '\\0 ' | sort -n | tail -n 1)
+  while :; do
+    n=$((n+1)); printf '%-511d\\n' $n | dd of="$journal" bs=512 seek=$((n%256)) conv=notrunc,fsync 2>/dev/null
+    sleep 0.1
+  done
+) &
 echo "up after $(cut -d' ' -f1 /proc/uptime) s, at $address" >/dev/console
 exec setsid cttyhack sh </dev/console >/dev/console 2>&1
 """

@@ -92,6 +92,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "volume_info": ({"pool": "every"}, "changed"),
     "secret": ({"usage_type": "ceph", "usage": "client.every", "value": "a key"}, "unsupported"),
     "job": ({"id": "nosuch"}, "not_found"),
+    "abort": ({"id": "nosuch"}, "not_found"),
     "permission_info": ({"name": "test"}, "jid"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),

@@ -134,6 +134,22 @@ async def test_while_the_source_is_silent_nobody_can_know(world: World, libvirtd
                 assert (await job(admin, agreed["job"]))["state"] == "succeeded"
 
 
+async def test_a_source_that_is_gone_for_good_is_waited_for_until_somebody_ends_it(
+    world: World, libvirtd: Daemon
+) -> None:
+    """Then the machine can be changed again, and the job says who ended it."""
+    async with world.agent("hv2", uri=libvirtd.uri) as agent, world.person() as admin:
+        async with source(world) as hv1:
+            agreed = await hv1.person.call(HV2, "expect", COMING)
+        await told(admin, "waits for hv1, which is silent; web1 is not here")
+        await admin.call(HV2, "abort", {"id": agreed["job"]})
+        ended = await job(admin, agreed["job"])
+        assert (ended["state"], "admin@xmpp.test waits no longer" in ended["error"]["msg"]) == ("lost", True)
+        assert agent.jobs.changing(UUID) is None
+        with pytest.raises(IqError, match="has lost already"):
+            await admin.call(HV2, "abort", {"id": agreed["job"]})
+
+
 async def test_a_machine_that_is_on_neither_side_is_lost(world: World, libvirtd: Daemon) -> None:
     """Where it is let go by its source and has not come, no disk is touched, and the job says so."""
     with beside(libvirtd) as connection:

@@ -408,12 +408,25 @@ class Machine:
             says=_said(RUNNING, "I am running again.", "I am waking up.", "I was running already."))  # fmt: skip
     def resume(self, *, wait: Wait = True, wait_timeout: Timeout = WAIT_TIMEOUT) -> Result:
         """Let a paused machine run on."""
-        old = self.status[0]
+        old, reason = self.status
         if old in RUNNING:
             return self._unchanged(f"{self.name} is running already.")
         if old != "paused":
             raise Conflict(f"{self.name} is {old}, not paused; there is nothing to resume. Start it instead.")
+        if reason == "migration" and self._is_received():
+            raise Conflict(
+                f"{self.name} is on its way here, by a migration that its source knows of; wait for its end."
+            )
         return self._change("resume", self.domain.resume, old, RUNNING, wait, wait_timeout)
+
+    def _is_received(self) -> bool:
+        """Whether a migration brings it: libvirt tells of that at the source only. Paused for the same reason is what
+        goes on from memory that was kept."""
+        try:
+            self.domain.jobInfo()
+        except libvirt.libvirtError as error:
+            return bool(error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+        return False
 
     @action(permission="lifecycle", changes=True, phrases=("reboot", "restart"), says="I am rebooting.")
     def reboot(self) -> Result:

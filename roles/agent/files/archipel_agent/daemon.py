@@ -83,8 +83,9 @@ class Agent:
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
         arrivals = Arrivals(self.link, self.peers, self.jobs)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
-        self.jobs.inquiries.update(dict.fromkeys(MIGRATIONS, MigrationInquiry(self.link, self.peers)))
-        self.jobs.inquiries[EXPECT] = arrivals.follow
+        inquiry = MigrationInquiry(self.link, self.peers)
+        self.jobs.inquiries.update({**dict.fromkeys(MIGRATIONS, inquiry), EXPECT: arrivals.follow})
+        self.jobs.aborts.update({**dict.fromkeys(MIGRATIONS, inquiry.abort), EXPECT: arrivals.give_up})
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.pushes = Pushes(config.push, self.events, self.link)
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)

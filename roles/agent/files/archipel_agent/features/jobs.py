@@ -15,7 +15,7 @@ import sqlite3
 import typing as t
 
 from archipel.actions import ASKER, Action, Progress, action, shown
-from archipel.errors import ArchipelError, NotFound, OperationFailed, Unavailable
+from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable, Unsupported
 
 from ..database import durably
 from ..entity import Entity, Result
@@ -82,12 +82,13 @@ _AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
 class Jobs:
     """``told`` is called at each step of a job, its begin and its end included. ``endings`` have, by action, what is
     still to be done with a result before the job has succeeded; they do not fail. ``inquiries`` know, by action, how to
-    find out what became of work that nobody followed to its end."""
+    find out what became of work that nobody followed to its end, ``aborts`` how to end a job before its time."""
 
     def __init__(self, database: sqlite3.Connection, events: Events) -> None:
         self.told: list[t.Callable[[Job], None]] = []
         self.endings: dict[str, t.Callable[[Job, Result], t.Awaitable[None]]] = {}
         self.inquiries: dict[str, Inquiry] = {}
+        self.aborts: dict[str, t.Callable[[Job], t.Awaitable[None]]] = {}
         self._database = database
         self._events = events
         self._running: dict[str, Job] = {}
@@ -112,6 +113,18 @@ class Jobs:
                 pass
             job = self.get(id)
         return {"changed": False, **job.as_data()}
+
+    @action(permission="migrate", changes=True, concerns="job", phrases=("abort {id}",), says="{msg}")
+    async def abort(self, *, id: t.Annotated[str, "The job's id."]) -> Result:
+        """End a move before its time: the machine stays where it is. Or wait no longer for a machine whose source is
+        gone for good."""
+        job = self.get(id)
+        if job.state != "running":
+            raise Conflict(f"The job {id} has {job.state} already.")
+        if job.action not in self.aborts:
+            raise Unsupported(f"The job {id} is {job.action}, which cannot be aborted.")
+        await self.aborts[job.action](job)
+        return {"changed": True, "msg": f"The job {id} ({job.action}) is told to end."}
 
     def get(self, id: str) -> Job:
         if id in self._running:

@@ -14,7 +14,7 @@ import typing as t
 from archipel import migration
 from archipel.actions import Progress, action
 from archipel.belongings import Volumes
-from archipel.connection import libvirt
+from archipel.connection import doing, libvirt
 from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
@@ -90,6 +90,16 @@ class MigrationInquiry:
             if job.arguments.get("destination") and not job.arguments.get("destination_uri"):
                 await self._peers.settle(job.arguments["destination"], uuid, moved=False)
             raise
+
+    async def abort(self, job: Job) -> None:
+        """Have libvirt end it; it says so itself to who waits for it."""
+
+        def end(hypervisor: Hypervisor) -> None:
+            machine = hypervisor.machine(**_meant(job))
+            with doing(f"Abort the move of {machine.name}"):
+                machine.domain.abortJob()
+
+        await self._link.perform("changes", end)
 
     async def _find_out(self, job: Job, uuid: str, name: str, progress: Progress) -> Result:
         status = await self._end(job, progress)
@@ -242,6 +252,15 @@ class Arrivals:
                 pause = min(pause * 1.5, LONGEST_PAUSE)
         finally:
             del self._word[uuid]
+
+    async def give_up(self, job: Job) -> None:
+        """Wait no longer for the source; what is here stays as it is."""
+        if (word := self._word.get(job.arguments["uuid"])) and not word.done():
+            name, source = job.arguments["name"], job.arguments["source"]
+            why = (
+                f"{asker.get().bare} waits no longer for {name}. Look for it on {source} too, before you start it here."
+            )
+            word.set_exception(Lost(why))
 
     async def _ask(self, source: str, uuid: str, word: asyncio.Future[bool]) -> str | None:
         """Where the source says that the machine is; None when it is silent."""
