@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 
-from lab.plan import Lab
+from lab.plan import Lab, host
 from lab.story import Story
 
 pytestmark = pytest.mark.timeout(600)
@@ -27,6 +27,24 @@ SMALL: t.Final = "/srv/small"
 NAME: t.Final = "chain1"
 SAFE: t.Final = "00000000-0000-4000-8000-000000000011"
 PASSPHRASE: t.Final = "correct horse battery staple"
+LOGIN: t.Final = "00000000-0000-4000-8000-000000000012"
+IQN: t.Final = "iqn.2026-01.org.example"
+# The kernel has no part in it: tgt is a target, libiscsi an initiator of its own, in libvirtd and in QEMU.
+TARGETS: t.Final = f"""
+apt-get -qq update
+apt-get -qq install --no-install-recommends tgt libvirt-daemon-driver-storage-iscsi-direct qemu-block-extra
+systemctl restart libvirtd
+tgtadm --lld iscsi --op new --mode account --user hv1 --password '{PASSPHRASE}'
+number=1
+for name in open closed; do
+    truncate --size 32M /srv/$name
+    tgtadm --lld iscsi --op new --mode target --tid $number --targetname {IQN}:$name
+    tgtadm --lld iscsi --op new --mode logicalunit --tid $number --lun 1 --backing-store /srv/$name
+    tgtadm --lld iscsi --op bind --mode target --tid $number --initiator-address ALL
+    number=$((number + 1))
+done
+tgtadm --lld iscsi --op bind --mode account --tid 2 --user hv1
+"""
 MIB: t.Final = 1 << 20
 Play = t.Callable[..., list[dict[str, t.Any]]]
 
@@ -180,6 +198,52 @@ def test_an_encrypted_volume_needs_its_secret(platform: Story, play: Play) -> No
     assert (again["failed"], again["changed"]) == (False, False)
     assert PASSPHRASE not in platform.on("hv1", "journalctl -u archipel-agent -u libvirtd --no-pager")
     play("libvirt", *({m: {**a, "state": "absent"}} for task in (safe, secret) for m, a in task.items()))
+
+
+def test_a_target_of_iscsi_is_a_pool_of_disks(
+    lab: Lab, platform: Story, play: Play, tiny: t.Callable[[str, int], dict[str, t.Any]]
+) -> None:
+    """Both ways: one that anybody may use, and one that asks for a login, which only the pool can give."""
+    platform.on("hv1", f"set -e; {TARGETS}")
+    address = lab.address(host("hv1"))
+
+    def pool(name: str, **login: str) -> dict[str, t.Any]:
+        source = {"hosts": [address], "devices": [f"{IQN}:{name}"], "initiator": f"{IQN}:hv1", **login}
+        return {"name": name, "type": "iscsi-direct", "state": "active", "source": source}
+
+    def machine(pool: str) -> dict[str, t.Any]:
+        uuid = "00000000-0000-4000-8000-000000000013"
+        return {**tiny("remote1", 122), "uuid": uuid, "disks": [{"pool": pool, "vol": "unit:0:0:1"}]}
+
+    steps = (
+        {SECRET: {"uuid": LOGIN, "usage_type": "iscsi", "usage": "closed", "value": PASSPHRASE}},
+        {POOL: pool("open")},
+        {POOL: pool("open")},
+        {POOL: pool("closed", username="hv1", credential=LOGIN)},
+        {POOL: pool("closed", username="hv1", credential=LOGIN)},
+        {VOLUME_INFO: {"pool": "closed"}},
+        {VM: {**machine("open"), "state": "running"}},
+        {VM: {**machine("open"), "state": "running"}},
+        {VM: machine("closed")},
+        {VM: {"name": "remote1", "state": "absent", "force": True}},
+        *({POOL: {"name": name, "state": "absent"}} for name in ("open", "closed")),
+        {SECRET: {"uuid": LOGIN, "state": "absent"}},
+    )
+    for via in ("libvirt", "xmpp"):
+        # The agent finds libvirtd again within seconds.
+        first = {**steps[0], "until": "result_0 is succeeded", "retries": 15, "delay": 2}
+        results = play(via, first, *steps[1:])
+        assert [result["failed"] for result in results] == [False] * 8 + [True] + [False] * 4, [
+            result["msg"] for result in results if result["failed"]
+        ]
+        assert [result["changed"] for result in results] == (
+            [True, True, False, True, False, False, True, False, False] + [True] * 4
+        )
+        told = {volume["name"]: volume["path"] for volume in results[5]["volumes"]}
+        assert told["unit:0:0:1"].endswith(f"{IQN}:closed-lun-1")
+        assert results[6]["vm"]["disks"][0]["path"] == f"iscsi://{address}:3260/{IQN}:open/1"
+        assert "asks for a login, which a disk cannot give" in results[8]["msg"]
+    platform.on("hv1", "systemctl disable --now --quiet tgt")
 
 
 def test_an_upload_that_libvirtd_does_not_survive_says_what_is_left(

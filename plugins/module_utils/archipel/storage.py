@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
 from . import xmltree
@@ -17,6 +18,8 @@ GIB = 1 << 30
 COMPAT: t.Final = ("target/compat", "1.1")
 # Formats that a machine's disk can have; what libvirt finds otherwise (iso, none, unknown) is read as it lies there.
 IMAGES: t.Final = frozenset(("qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"))
+# The path of a volume of iscsi-direct, which libvirt makes up (storage_backend_iscsi_direct.c).
+_LUN: t.Final = re.compile(r"ip-(.+)-iscsi-(.+)-lun-(\d+)")
 # Where a machine's definition names files of its host that it only reads, but for its NVRAM, which is its own.
 _BOOT: t.Final = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram", "os/nvram/source")
 
@@ -67,15 +70,30 @@ def _lookup(where: t.Any, name: str) -> t.Any:
 
 
 def find_volume(handle: t.Any, pool_name: str, name: str) -> tuple[str, str | None]:
-    """Where the volume is, or would be, and its format, None if it is not there."""
+    """Where the volume is, or would be, and its format, None if it is not there. One in the network is at a URI."""
     where = pool(handle, pool_name)
     volume = lookup(where, name)
     with doing(f"Look at storage pool {pool_name}"):
         if volume is None:
             target = xmltree.read(xmltree.parse_trusted(where.XMLDesc()), "target/path") or ""
             return f"{target.rstrip('/')}/{name}", None
+        if volume.info()[0] == libvirt.VIR_STORAGE_VOL_NETWORK:
+            return _uri(where, volume), "raw"
         kind = xmltree.read(xmltree.parse_trusted(volume.XMLDesc()), "target/format/@type")
         return volume.path(), kind if kind in IMAGES else "raw"
+
+
+def _uri(where: t.Any, volume: t.Any) -> str:
+    """What a disk is to name to have a volume that is on no path of this host."""
+    named = f"The volume {where.name()}/{volume.name()} is in the network"
+    found = _LUN.fullmatch(volume.path())
+    if found is None:
+        raise Unsupported(f"{named}; give the disk a path in place of its pool: a URI like rbd://host/pool/image.")
+    if xmltree.read(xmltree.parse_trusted(where.XMLDesc()), "source/auth?") is not None:
+        raise Unsupported(
+            f"{named} and asks for a login, which a disk cannot give yet. Give the whole definition (xml)."
+        )
+    return "iscsi://{}/{}/{}".format(*found.groups())
 
 
 def pool_of(handle: t.Any, path: str) -> str | None:
