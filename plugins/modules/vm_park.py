@@ -11,7 +11,7 @@ short_description: Machines that are on no hypervisor for a while
 version_added: 0.2.0
 description:
   - Takes the definition of a machine off its hypervisor, and brings it back on any. The platform keeps it meanwhile,
-    with the machine's UUID, name, tags and owner; its contact is gone until then.
+    with the machine's UUID, name, tags, owner and autostart; its contact is gone until then.
   - Disks stay where they are. Brought back on another hypervisor, a machine finds those that are on shared storage.
   - Only a machine that is off, without saved memory and without snapshots can be parked. Passwords in its definition
     are not kept.

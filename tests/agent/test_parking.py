@@ -22,7 +22,7 @@ from world import Daemon, World, contact_of, machine
 HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
 UUID = "7d0a2c51-6f0b-4a86-9f0d-5f8a1f6c0d11"
 XML = machine("idle", UUID)
-KEPT = {"uuid": UUID, "name": "idle", "since": "2026-01-01T00:00:00Z", "without": [], "xml": XML}
+KEPT = {"uuid": UUID, "name": "idle", "since": "2026-01-01T00:00:00Z", "without": [], "autostart": True, "xml": XML}
 
 
 @contextlib.asynccontextmanager
@@ -170,6 +170,17 @@ async def test_a_disk_that_is_not_there_is_told_before(world: World, libvirtd: D
         assert (code, "/srv/idle.img, in no active pool of hv2. Put it there" in said) == ("conflict", True)
         assert await parked(admin) == ["idle"]
         assert (await park(admin, HV2, state="present", force=True))["changed"] is True
+
+
+async def test_what_cannot_be_defined_stays_parked(world: World, libvirtd: Daemon) -> None:
+    """The claim is taken back, so that another hypervisor may try."""
+    async with stage(world, libvirtd) as (_hv1, _hv2, admin), world.person("hv1", resource="beside") as other:
+        foreign = XML.replace("type='test'", "type='nosuch'")
+        await other.publish(NODE, "a", {**KEPT, "hypervisor": "hv1", "left": True, "xml": foreign})
+        with pytest.raises(IqError):
+            await park(admin, HV2, state="present")
+        await items(admin, lambda found: [*found] == ["a"])
+        assert await parked(admin, HV2) == ["idle"]
 
 
 async def test_who_may_not_define_parks_nothing(world: World, libvirtd: Daemon) -> None:

@@ -13,7 +13,7 @@ from . import definition, storage, xmltree
 from .connection import doing
 from .errors import Conflict, NotFound
 from .lifecycle import ACTIVE
-from .machine import Machine
+from .machine import Condition, Machine
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -25,12 +25,14 @@ class Export(t.NamedTuple):
     name: str
     uuid: str
     xml: str
+    autostart: bool
     without: list[str]
 
 
 def export(machine: Machine) -> Export:
     """What is to be kept of a machine; Conflict where more than its definition would have to be."""
-    _refuse(machine)
+    condition = machine.condition
+    _refuse(machine, condition)
     node = machine.document(inactive=True)
     text = xmltree.serialise(node)
     where, without = machine.hypervisor.name, []
@@ -40,11 +42,11 @@ def export(machine: Machine) -> Export:
         without.append(f"The variables of its firmware stay on {where}; elsewhere they begin anew.")
     if node.find("devices/tpm/backend[@type='emulator']") is not None:
         without.append(f"What its TPM keeps stays on {where}; elsewhere it begins anew.")
-    return Export(machine.name, machine.uuid, text, without)
+    return Export(machine.name, machine.uuid, text, condition.autostart, without)
 
 
-def _refuse(machine: Machine) -> None:
-    state, reason, persistent, _autostart = machine.condition
+def _refuse(machine: Machine, condition: Condition) -> None:
+    state, reason, persistent, _autostart = condition
     with doing(f"Look at {machine.name}"):
         snapshots = machine.domain.snapshotNum()
     for there, text in (
@@ -83,8 +85,10 @@ def _is_there(handle: t.Any, pool: str, volume: str) -> bool:
     return False
 
 
-def define(host: Host, untrusted_xml: str) -> Machine:
+def define(host: Host, untrusted_xml: str, *, autostart: bool) -> Machine:
     """Define what was exported, with its tags and its owner."""
     node = xmltree.parse(untrusted_xml, "domain")
     with doing(f"Define {xmltree.read(node, 'name')} on {host.name}"):
-        return Machine(host, host.connection.handle.defineXML(xmltree.serialise(node)))
+        domain = host.connection.handle.defineXML(xmltree.serialise(node))
+        domain.setAutostart(int(autostart))
+    return Machine(host, domain)

@@ -22,7 +22,7 @@ import typing as t
 from archipel import parking
 from archipel.actions import Phrase, action
 from archipel.elements import Change
-from archipel.errors import Conflict, InvalidArgument, NotFound, Unavailable
+from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
 from archipel.machine import canonical_uuid
 from archipel.plan import Plan
 from slixmpp.exceptions import IqError, IqTimeout
@@ -57,6 +57,7 @@ class Parked:
     since: str
     without: tuple[str, ...]
     xml: str
+    autostart: bool
     left: bool
 
     @classmethod
@@ -66,7 +67,13 @@ class Parked:
             texts = {key: untrusted[key] for key in ("uuid", "name", "hypervisor", "since", "xml")}
             if not all(isinstance(text, str) for text in texts.values()):
                 return None
-            return cls(item, **texts, without=tuple(map(str, untrusted["without"])), left=untrusted["left"] is True)
+            return cls(
+                item,
+                **texts,
+                without=tuple(map(str, untrusted["without"])),
+                autostart=untrusted["autostart"] is True,
+                left=untrusted["left"] is True,
+            )
         except (KeyError, TypeError):
             return None
 
@@ -120,7 +127,7 @@ class Parking:
                     return await self._park(here["uuid"], check=check)
                 return await self._bring_back(await self._parked(name, wanted), force=force, check=check)
         except (IqError, IqTimeout) as error:
-            raise Unavailable(f"{NODE} cannot be read or written: {error.format()}") from error
+            raise _unavailable(error) from error
         finally:
             self._pubsub.wake(self)
 
@@ -140,7 +147,7 @@ class Parking:
         try:
             found = await self._find(name, wanted)
         except (IqError, IqTimeout) as error:
-            raise Unavailable(f"{NODE} cannot be read: {error.format()}") from error
+            raise _unavailable(error) from error
         told = ("uuid", "name", "hypervisor", "since", "without")
         return {"changed": False, "vms": [{key: parked.as_data()[key] for key in told} for parked in found]}
 
@@ -178,8 +185,9 @@ class Parking:
     async def _park(self, uuid: str, *, check: bool) -> Result:
         kept = await self._link.perform("changes", lambda hypervisor: parking.export(hypervisor.machine(uuid=uuid)))
         parked = Parked(
-            secrets.token_hex(8), uuid, kept.name, self._link.name, now(), tuple(kept.without), kept.xml, left=False
-        )
+            secrets.token_hex(8), uuid, kept.name, self._link.name, now(), tuple(kept.without), kept.xml,
+            kept.autostart, left=False,
+        )  # fmt: skip
         if not check:
             await self._write(parked.item, parked.as_data())
             await self._link.perform("changes", lambda hypervisor: parking.let_go(hypervisor.machine(uuid=uuid), kept))
@@ -194,7 +202,9 @@ class Parking:
         warnings = parked.without if parked.hypervisor != self._link.name else ()
         if not check:
             await self._claim(parked)
-            await self._link.perform("changes", lambda hypervisor: parking.define(hypervisor, parked.xml))
+            await self._link.perform(
+                "changes", lambda hypervisor: parking.define(hypervisor, parked.xml, autostart=parked.autostart)
+            )
             await self._write(parked.item + _CLAIM, self._claimed(parked.uuid, done=True))
             await self._tell_index(parked.uuid)
         vm = {**_vm(parked), "hypervisor": self._link.name}
@@ -272,15 +282,17 @@ class Parking:
             for ours in self._ours():
                 item = ours.removesuffix(_CLAIM)
                 there = await self._pubsub.items(NODE, [item, item + _CLAIM])
-                with contextlib.suppress(Unavailable):
+                try:
                     await self._settle(ours, there.get(item), there.get(item + _CLAIM))
+                except ArchipelError as error:
+                    log.warning("what became of the parked machine of item %s is not known: %s", item, error.message)
 
     async def _settle(self, ours: str, parked: dict[str, t.Any] | None, claim: dict[str, t.Any] | None) -> None:
         mine = claim if ours.endswith(_CLAIM) else parked
         if mine is None or mine.get("hypervisor") != self._link.name:
             self._forget(ours)
             return
-        here = await self._link.perform("reads", lambda hypervisor: _state(hypervisor, None, mine["uuid"]))
+        here = await self._link.perform("reads", lambda hypervisor: _state(hypervisor, None, mine.get("uuid")))
         if mine is claim:
             if parked is None or not (mine.get("done") or here):
                 await self._take_back(ours)
@@ -294,6 +306,12 @@ class Parking:
                 await self._take_back(ours)
             else:
                 await self._write(ours, {**mine, "left": True})
+
+
+def _unavailable(error: IqError | IqTimeout) -> Unavailable:
+    return Unavailable(
+        f"{NODE} cannot be read or written: {error.format()}. The playbook site makes it, and lets hypervisors publish."
+    )
 
 
 def _state(hypervisor: t.Any, name: str | None, uuid: str | None) -> dict[str, t.Any] | None:

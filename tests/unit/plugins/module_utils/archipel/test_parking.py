@@ -23,7 +23,8 @@ def web1(vm: Run, hypervisor: Hypervisor) -> Machine:
 
 
 def test_a_machine_comes_back_as_it_was(web1: Machine, hypervisor: Hypervisor) -> None:
-    """Also with its volume, tags and owner."""
+    """Also with its volume, tags, owner and autostart."""
+    web1.domain.setAutostart(1)
     web1.tag(("web",))
     web1.give("owner@example.org")
     kept = parking.export(web1)
@@ -31,7 +32,8 @@ def test_a_machine_comes_back_as_it_was(web1: Machine, hypervisor: Hypervisor) -
     parking.let_go(web1, kept)
     assert hypervisor.find(name="web1") is None
     assert parking.missing(hypervisor, kept.xml) == []
-    assert parking.export(parking.define(hypervisor, kept.xml)) == kept
+    assert parking.export(parking.define(hypervisor, kept.xml, autostart=kept.autostart)) == kept
+    assert kept.autostart
     assert "owner@example.org" in kept.xml
 
 
@@ -40,7 +42,7 @@ def test_what_is_not_kept_is_said(web1: Machine, hypervisor: Hypervisor) -> None
     node = web1.document(inactive=True)
     xmltree.write(node, "devices/graphics/@passwd", "verysecret")
     xmltree.write(node, "os/@firmware", "efi")
-    machine = parking.define(hypervisor, xmltree.serialise(node))
+    machine = parking.define(hypervisor, xmltree.serialise(node), autostart=False)
     kept = parking.export(machine)
     assert "verysecret" not in kept.xml
     assert [text.split()[1] for text in kept.without] == ["passwords", "variables"]
