@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 
 import nox
@@ -256,11 +257,12 @@ def wheel(session: nox.Session) -> None:
     built = max(output.glob("*.whl"))
     held = set(zipfile.ZipFile(built).namelist())
     for package in (ROOT / "plugins/module_utils/archipel", ROOT / "roles/agent/files/archipel_agent"):
-        needed = {file.relative_to(package.parent).as_posix() for file in package.rglob("*.py")}
+        files = [file for pattern in ("*.py", "*.json") for file in package.rglob(pattern)]
+        needed = {file.relative_to(package.parent).as_posix() for file in files}
         if needed - held:
             session.error(f"pyproject.toml leaves out of the wheel: {', '.join(sorted(needed - held))}")
     session.install("--reinstall", str(built), libvirt_python(session))
-    for command in ("archipel-agent", "archipel-doctor"):
+    for command in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]:
         session.run(command, "--help", silent=True)
 
 

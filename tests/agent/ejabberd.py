@@ -32,13 +32,9 @@ DOMAIN: t.Final = "xmpp.test"
 ADMINISTRATOR: t.Final = f"admin@{DOMAIN}"
 PUBSUB: t.Final = f"pubsub.{DOMAIN}"
 PASSWORD: t.Final = "not a secret, only of this test"
-NODES: t.Final = {
-    "/archipel/machines": "publisher",
-    "/archipel/events": "publisher",
-    "/archipel/parked": "publisher",
-    "/archipel/roles": "member",
-    "/archipel/permissions": "member",
-}
+ROOT: t.Final = pathlib.Path(__file__).resolve().parents[2]
+DECLARED: t.Final = json.loads((ROOT / "roles/agent/files/archipel_agent/nodes.json").read_text())
+NODES: t.Final = {node["name"]: node["hypervisors"] for node in DECLARED["nodes"]}
 STARTED = re.compile(r"Start accepting TCP connections at \S+:(\d+) ")
 
 CONFIGURATION = """
@@ -88,7 +84,7 @@ modules:
   mod_roster: {{}}
   mod_shared_roster: {{}}
   mod_time: {{}}
-  mod_pubsub: {{access_createnode: administrator, plugins: [flat, pep], max_items_node: 10000}}
+  mod_pubsub: {{access_createnode: administrator, plugins: [flat, pep], max_items_node: 100000}}
   mod_register:
     access: register_name
     access_from: register_from

@@ -56,7 +56,7 @@ async def test_what_is_well_is_told_topic_by_topic(world: World) -> None:
     assert (True, f"The agent is online as {HV1}/hv1.") in found["agent"]
     assert (True, "hv2 answers, and takes machines at test:///default.") in found["peers"]
     assert {text for _well, text in found["nodes"]} == {
-        *(f"{HV1} is publisher of /archipel/{node}." for node in ("machines", "events", "parked")),
+        *(f"{HV1} is publisher of /archipel/{node}." for node in ("machines", "parked", "events")),
         *(f"{HV1} is member of /archipel/{node}." for node in ("roles", "permissions")),
     }
 

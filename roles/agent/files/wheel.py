@@ -21,16 +21,25 @@ import zipfile
 
 HERE: t.Final = pathlib.Path(__file__).resolve().parent
 PACKAGES: t.Final = (HERE.parents[2] / "plugins/module_utils/archipel", HERE / "archipel_agent")
-COMMANDS: t.Final = {"archipel-agent": "archipel_agent.__main__:main", "archipel-doctor": "archipel_agent.doctor:main"}
+COMMANDS: t.Final = {
+    "archipel-agent": "archipel_agent.__main__:main",
+    "archipel-doctor": "archipel_agent.doctor:main",
+    "archipel-importvirtualmachine": "archipel_agent.commands:importvirtualmachine",
+    "archipel-initinstall": "archipel_agent.commands:initinstall",
+    "archipel-rolesnode": "archipel_agent.commands:rolesnode",
+    "archipel-tagnode": "archipel_agent.commands:tagnode",
+    "archipel-testxmppserver": "archipel_agent.commands:testxmppserver",
+}
 EPOCH: t.Final = (1980, 1, 1, 0, 0, 0)
 
 
 def sources() -> dict[str, bytes]:
-    """Path in the wheel -> contents, of all modules."""
+    """Path in the wheel -> contents, of all modules and what they read."""
     return {
         path.relative_to(package.parent).as_posix(): path.read_bytes()
         for package in PACKAGES
-        for path in sorted(package.rglob("*.py"))
+        for path in sorted(package.rglob("*.*"))
+        if path.suffix in (".py", ".json")
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import typing as t
 
 from archipel.connection import Connection
 from archipel.errors import ArchipelError
@@ -56,8 +57,11 @@ async def _xmpp(config: Config) -> list[str]:
     return []
 
 
-def account(config: Config, resource: str) -> Session:
-    """A session of the hypervisor's account under another resource than the agent's own, which may be running."""
+def account(
+    config: Config, resource: str, jid: str | None = None, password: t.Callable[[], str] | None = None
+) -> Session:
+    """A session of the hypervisor's account under another resource than the agent's own, which may be running; or of
+    another account."""
     xmpp = config.xmpp
     server = Server(xmpp.domain, xmpp.hosts, xmpp.port, trust(xmpp.ca_file), asyncio.Semaphore(1), xmpp.max_stanza_size)
-    return Session(f"{xmpp.jid}/{resource}", xmpp.password, server)
+    return Session(f"{jid or xmpp.jid}/{resource}", password or xmpp.password, server)

@@ -32,17 +32,13 @@ from slixmpp.xmlstream import ET
 from . import __version__
 from .check import account
 from .config import DEFAULT_FILE, Config, ConfigError, load
-from .features import events, grants, index, parking, peers
+from .features import contacts, groups, peers
+from .nodes import NODES
 from .pubsub import PUBSUB
 from .session import LoginFailed, Session
 from .wire import PING
 
 TIME: t.Final = "urn:xmpp:time"
-# What this hypervisor has to be to each node. To those of the grants it is no more, or it could make grants of its own.
-RIGHTS: t.Final = {
-    **dict.fromkeys((index.NODE, events.NODE, parking.NODE), "publisher"),
-    **dict.fromkeys(grants.NODES, "member"),
-}
 # The role certificate renews those that it made a month before their end, whenever it runs.
 DUE = datetime.timedelta(days=21)
 # Certificates and the order of events are a matter of seconds; more is a clock that nobody sets.
@@ -59,7 +55,10 @@ class Finding:
     text: str
 
 
-async def examine(path: pathlib.Path) -> t.AsyncIterator[Finding]:
+Look = t.Callable[[Session, Config], t.AsyncIterator[Finding]]
+
+
+async def examine(path: pathlib.Path, looks: t.Sequence[Look]) -> t.AsyncIterator[Finding]:
     """All findings, those first on which the others depend. What cannot be looked at for want of an earlier one is
     left out."""
     try:
@@ -69,7 +68,8 @@ async def examine(path: pathlib.Path) -> t.AsyncIterator[Finding]:
             yield Finding("configuration", False, fault)
         return
     yield Finding("configuration", True, f"{path} can be read, and what it names is there.")
-    yield await asyncio.to_thread(_libvirt, config.libvirt.uri)
+    if looks is OF_ALL:
+        yield await asyncio.to_thread(_libvirt, config.libvirt.uri)
     names = await _names(config)
     yield names
     if not names.well:
@@ -82,13 +82,9 @@ async def examine(path: pathlib.Path) -> t.AsyncIterator[Finding]:
         return
     try:
         yield Finding("account", True, f"{config.xmpp.jid} logs in.")
-        yield _certificate(session)
-        yield await _clock(session)
-        async for finding in _nodes(session):
-            yield finding
-        yield await _agent(session, config)
-        async for finding in _peers(session, config):
-            yield finding
+        for look in looks:
+            async for finding in look(session, config):
+                yield finding
     finally:
         await session.close()
 
@@ -113,22 +109,24 @@ async def _names(config: Config) -> Finding:
     return Finding("names", True, f"{'; '.join(told)}.")
 
 
-def _certificate(session: Session) -> Finding:
+async def _certificate(session: Session, config: Config) -> t.AsyncIterator[Finding]:
     transport = session.client.transport
     assert transport is not None
     end = _end_of(transport.get_extra_info("ssl_object").getpeercert())
     left = end - datetime.datetime.now(datetime.UTC)
     told = f"The server's certificate is accepted for {session.jid.domain} and ends on {end:%Y-%m-%d}"
     if left > DUE:
-        return Finding("certificate", True, f"{told}.")
-    return Finding("certificate", False, f"{told}, in {left.days} days: run site.yml, or renew it where it was given.")
+        yield Finding("certificate", True, f"{told}.")
+    else:
+        why = f"{told}, in {left.days} days: run site.yml, or renew it where it was given."
+        yield Finding("certificate", False, why)
 
 
 def _end_of(certificate: t.Mapping[str, t.Any]) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), datetime.UTC)
 
 
-async def _clock(session: Session) -> Finding:
+async def _clock(session: Session, config: Config) -> t.AsyncIterator[Finding]:
     """XEP-0202, against the middle of the question's way."""
     before = datetime.datetime.now(datetime.UTC)
     try:
@@ -137,16 +135,59 @@ async def _clock(session: Session) -> Finding:
         after = datetime.datetime.now(datetime.UTC)
         apart = ((theirs - before) + (theirs - after)).total_seconds() / 2
     except (IqError, IqTimeout, ValueError, TypeError):
-        return Finding("clock", False, "The server does not tell its time: run site.yml, which turns mod_time on.")
+        yield Finding("clock", False, "The server does not tell its time: run site.yml, which turns mod_time on.")
+        return
     text = f"This clock and the server's are {abs(apart):.1f} s apart"
     if abs(apart) < APART:
-        return Finding("clock", True, f"{text}.")
-    behind = "the server's" if apart < 0 else "this one"
-    return Finding("clock", False, f"{text}, {behind} is behind: see that both hosts get theirs by NTP.")
+        yield Finding("clock", True, f"{text}.")
+    else:
+        behind = "the server's" if apart < 0 else "this one"
+        yield Finding("clock", False, f"{text}, {behind} is behind: see that both hosts get theirs by NTP.")
 
 
-async def _nodes(session: Session) -> t.AsyncIterator[Finding]:
-    """By what the service says that we are to each node (XEP-0060, 5.7)."""
+async def _registration(session: Session, config: Config) -> t.AsyncIterator[Finding]:
+    """As the agent does it for a machine (XEP-0077): register, log in, and be removed."""
+    name, password = str(uuid.uuid4()), secrets.token_urlsafe(24)
+    machine = f"{name}@{config.xmpp.domain}"
+    try:
+        await _ask(session, config.xmpp.domain, "set", contacts.registration(name, password))
+    except (IqError, IqTimeout) as error:
+        why = f"{session.jid.bare} may not register machines: {error.format()}. Run site.yml with it in hypervisors."
+        yield Finding("registration", False, why)
+        return
+    new = account(config, "test", machine, lambda: password)
+    try:
+        await new.log_in()
+        removal = ET.Element(f"{{{contacts.REGISTER}}}query")
+        ET.SubElement(removal, f"{{{contacts.REGISTER}}}remove")
+        # Who is removed is thrown out, and may not hear the answer.
+        answer, gone = asyncio.ensure_future(_ask(new, config.xmpp.domain, "set", removal)), new.client.disconnected
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not gone.done():
+            await answer
+        answer.cancel()
+        yield Finding("registration", True, f"{session.jid.bare} registers accounts of machines, and they log in.")
+    except (IqError, IqTimeout, LoginFailed) as error:
+        said = str(error) if isinstance(error, LoginFailed) else error.format()
+        yield Finding("registration", False, f"{machine} was registered and stays: {said}. Unregister it.")
+    finally:
+        await new.close()
+
+
+async def _roster(session: Session, config: Config) -> t.AsyncIterator[Finding]:
+    try:
+        answer = await _ask(session, session.jid.bare, "get", ET.Element(f"{{{groups.ROSTER}}}query"))
+    except (IqError, IqTimeout) as error:
+        why = f"The server gives no contact list: {error.format()}. Run site.yml, which turns mod_roster on."
+        yield Finding("contacts", False, why)
+        return
+    found = [item.get("jid") for item in answer.iter(f"{{{groups.ROSTER}}}item")]
+    yield Finding("contacts", True, f"{session.jid.bare} has a contact list, of {len(found)} contacts.")
+
+
+async def _nodes(session: Session, config: Config) -> t.AsyncIterator[Finding]:
+    """By what the service says that we are to each node (XEP-0060, 5.7). To those of the grants we are members, or we
+    could make grants of our own."""
     request = ET.Element(f"{{{PUBSUB}}}pubsub")
     ET.SubElement(request, f"{{{PUBSUB}}}affiliations")
     service = f"pubsub.{session.jid.domain}"
@@ -157,7 +198,7 @@ async def _nodes(session: Session) -> t.AsyncIterator[Finding]:
         yield Finding("nodes", False, why)
         return
     ours = {item.get("node"): item.get("affiliation") for item in answer.iter(f"{{{PUBSUB}}}affiliation")}
-    for node, right in RIGHTS.items():
+    for node, right in ((node.name, node.hypervisors) for node in NODES):
         if ours.get(node) == right:
             yield Finding("nodes", True, f"{session.jid.bare} is {right} of {node}.")
         else:
@@ -165,11 +206,12 @@ async def _nodes(session: Session) -> t.AsyncIterator[Finding]:
             yield Finding("nodes", False, f"{why}: run site.yml with this host in the group hypervisors.")
 
 
-async def _agent(session: Session, config: Config) -> Finding:
+async def _agent(session: Session, config: Config) -> t.AsyncIterator[Finding]:
     if await _answers(session, config.jid):
-        return Finding("agent", True, f"The agent is online as {config.jid}.")
-    why = f"The agent is not online as {config.jid}: see systemctl status archipel-agent, and its journal."
-    return Finding("agent", False, why)
+        yield Finding("agent", True, f"The agent is online as {config.jid}.")
+    else:
+        why = f"The agent is not online as {config.jid}: see systemctl status archipel-agent, and its journal."
+        yield Finding("agent", False, why)
 
 
 async def _peers(session: Session, config: Config) -> t.AsyncIterator[Finding]:
@@ -183,6 +225,10 @@ async def _peers(session: Session, config: Config) -> t.AsyncIterator[Finding]:
             yield Finding("peers", False, f"{jid.local}: {error.message}")
         else:
             yield Finding("peers", True, f"{jid.local} answers, and takes machines at {uri}.")
+
+
+OF_THE_SERVER: t.Final[t.Sequence[Look]] = (_certificate, _clock, _registration, _roster, _nodes)
+OF_ALL: t.Final[t.Sequence[Look]] = (_certificate, _clock, _nodes, _agent, _peers)
 
 
 def _open(uri: str) -> str:
@@ -213,13 +259,13 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     options = parser.parse_args(arguments)
     logging.disable()
-    return asyncio.run(_tell(options.config, as_json=options.json))
+    return asyncio.run(tell(examine(options.config, OF_ALL), as_json=options.json))
 
 
-async def _tell(path: pathlib.Path, *, as_json: bool) -> int:
+async def tell(findings: t.AsyncIterator[Finding], *, as_json: bool) -> int:
     """0 when all is well, 1 when something is not."""
     ill = False
-    async for finding in examine(path):
+    async for finding in findings:
         ill |= not finding.well
         plain = f"{'well ' if finding.well else 'WRONG'}  {finding.topic:<13}  {finding.text}"
         print(json.dumps(dataclasses.asdict(finding)) if as_json else plain, flush=True)

@@ -258,10 +258,7 @@ class Contacts:
         session = self._hypervisor.session
         await session.online.wait()
         iq = session.client.make_iq_set(ito=self._server.domain)
-        query = ET.Element(f"{{{REGISTER}}}query")
-        ET.SubElement(query, f"{{{REGISTER}}}username").text = uuid
-        ET.SubElement(query, f"{{{REGISTER}}}password").text = self._account(uuid)["password"]
-        iq.append(query)
+        iq.append(registration(uuid, self._account(uuid)["password"]))
         try:
             async with self._server.gate:
                 await iq.send(timeout=TIMEOUT)
@@ -279,6 +276,13 @@ class Contacts:
         self._database.execute("UPDATE accounts SET registered = 1, elsewhere = 0 WHERE uuid = ?", (uuid,))
         self._elsewhere.discard(uuid)
         return True
+
+
+def registration(name: str, password: str) -> ET.Element:
+    query = ET.Element(f"{{{REGISTER}}}query")
+    ET.SubElement(query, f"{{{REGISTER}}}username").text = name
+    ET.SubElement(query, f"{{{REGISTER}}}password").text = password
+    return query
 
 
 def _tell_fault(life: asyncio.Task[None]) -> None:
