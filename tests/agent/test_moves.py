@@ -134,6 +134,22 @@ async def test_while_the_source_is_silent_nobody_can_know(world: World, libvirtd
                 assert (await job(admin, agreed["job"]))["state"] == "succeeded"
 
 
+async def test_a_source_that_keeps_a_definition_alone_has_let_the_machine_go(world: World, libvirtd: Daemon) -> None:
+    """What has come is not thrown away; what has not come is undone, as after a crash at the source."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+            for come, state in ((True, "succeeded"), (False, "failed")):
+                agreed = await hv1.person.call(HV2, "expect", COMING)
+                if come:
+                    domain = connection.handle.createXML(machine("web1", UUID))
+                hv1.answers(where="off")
+                assert (await job(admin, agreed["job"]))["state"] == state
+                hv1.answers(where="leaving")
+                if come:
+                    assert domain.isActive()
+                    domain.destroy()
+
+
 async def test_a_source_that_is_gone_for_good_is_waited_for_until_somebody_ends_it(
     world: World, libvirtd: Daemon
 ) -> None:

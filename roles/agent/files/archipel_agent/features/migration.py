@@ -219,13 +219,14 @@ class Arrivals:
 
     @action(permission=PEER, changes=False, name="whereabouts", says="{uuid} is {where}.")
     async def answer_whereabouts(self, *, uuid: Uuid) -> Result:
-        """Tell a peer that expects a machine from us what has become of it: whether it is being sent, stays or left."""
+        """Tell a peer that expects a machine from us what has become of it: it is leaving, staying, off or gone."""
         uuid = canonical_uuid(uuid)
         status, under_way = await self._link.perform("reads", functools.partial(_look, uuid=uuid))
         if under_way or uuid in self._peers.leaving or self._jobs.changing(uuid):
             where = "leaving"
         else:
-            where = "gone" if status in (None, LEFT) else "staying"
+            # Why it is off libvirt forgets when it is restarted.
+            where = "gone" if status in (None, LEFT) else "staying" if status[0] in ACTIVE else "off"
         return {"changed": False, "uuid": uuid, "where": where}
 
     async def follow(self, job: Job, progress: Progress) -> Result:
@@ -238,6 +239,9 @@ class Arrivals:
             while True:
                 there = await self._ask(source, uuid, word)
                 here = await self._here(uuid)
+                if there == "off":
+                    # It may have been left defined there; what has come is not thrown away.
+                    there = "gone" if here and here != ARRIVING else "staying"
                 if there == "staying":
                     await self._undo(job)
                     raise OperationFailed(f"{name} has not come: it stays on {source}. Nothing of it is left here.")

@@ -30,7 +30,7 @@ from slixmpp.exceptions import IqError, IqTimeout
 
 from ..authority import PEER
 from ..entity import Result
-from ..libvirt_link import Link
+from ..libvirt_link import ARRIVING, Link
 from ..session import Session
 from ..wire import COMMANDS, JSON, command_element, json_element, read_json
 from .jobs import Unsettled
@@ -104,20 +104,29 @@ class Peers:
     @contextlib.contextmanager
     def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.Iterator[None]:
         """Have the hypervisor called ``name`` expect a machine (``name``, ``uuid``, ``disks``) that is moved in the
-        block. Unsettled, when libvirt was lost in there."""
+        block. Unsettled, when that failed and the machine does not clearly go on here."""
         uuid = machine["uuid"]
         self.leaving.add(uuid)
         try:
             self._ask_and_wait(name, "expect", machine)
             try:
                 yield
-            except Unavailable as error:
-                raise Unsettled(error.message) from error
-            except ArchipelError:
+            except ArchipelError as error:
+                if not asyncio.run_coroutine_threadsafe(self._stays(uuid), self._loop).result():
+                    raise Unsettled(error.message) from error
                 asyncio.run_coroutine_threadsafe(self.settle(name, uuid, moved=False), self._loop).result()
                 raise
         finally:
             self.leaving.discard(uuid)
+
+    async def _stays(self, uuid: str) -> bool:
+        """Whether a machine that was to be moved goes on here without doubt."""
+        assert self._link is not None
+        try:
+            status = await self._link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=uuid).status)
+        except ArchipelError:
+            return False
+        return status[0] in ACTIVE and status != ARRIVING
 
     def _ask_and_wait(self, name: str, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         asked = asyncio.run_coroutine_threadsafe(self.ask(name, action, arguments), self._loop)
