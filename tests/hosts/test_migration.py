@@ -24,6 +24,7 @@ NAME: t.Final = "shared1"
 DISK: t.Final = f"/srv/shared/{NAME}.qcow2"
 OCTET: t.Final = 111
 VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
+PARK: t.Final = "archipel.orchestrator.vm_park"
 INSTALL: t.Final = "apt-get -qq update && apt-get -qq install --no-install-recommends"
 
 
@@ -118,9 +119,20 @@ def test_off_it_moves_there_and_back(platform: Story) -> None:
     assert files(platform) == had
 
 
+def test_parked_it_is_nowhere_and_comes_back_on_the_other_hypervisor(platform: Story) -> None:
+    had = files(platform)
+    for hypervisor, state, there in (("hv1", "parked", []), ("hv2", "present", ["hv2"])):
+        plan = platform.module(hypervisor, PARK, check=True, via="xmpp", name=NAME, state=state)
+        done = platform.module(hypervisor, PARK, via="xmpp", name=NAME, state=state)
+        again = platform.module(hypervisor, PARK, via="xmpp", name=NAME, state=state)
+        assert (plan["changes"], again["changed"]) == (done["changes"], False)
+        assert where(platform, "shutoff") == there
+    assert files(platform) == had
+
+
 def test_it_runs_on_from_where_it_is(platform: Story, page: t.Callable[[], int]) -> None:
     """After all these moves; and then it goes, and its disk stays."""
-    platform.module("hv1", VM, via="xmpp", name=NAME, state="running")
+    platform.module("hv2", VM, via="xmpp", name=NAME, state="running")
     assert page() > 0
-    platform.module("hv1", VM, via="xmpp", name=NAME, state="absent", force=True)
-    assert platform.on("hv2", f"ls {DISK}") == DISK
+    platform.module("hv2", VM, via="xmpp", name=NAME, state="absent", force=True)
+    assert platform.on("hv1", f"ls {DISK}") == DISK
