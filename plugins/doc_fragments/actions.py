@@ -3952,6 +3952,61 @@ options:
       - Seconds after which the move is aborted; the machine then stays where it was.
     type: int
     default: 3600
+  auto_converge:
+    description:
+      - Slow the machine's CPUs down for as long as it changes its memory faster than that can be moved.
+    type: bool
+    default: false
+  post_copy:
+    description:
+      - Once all memory was moved once, let the machine run on at the destination and fetch what it changed
+        meanwhile. It ends in any case, but whoever loses the connection in that phase loses the machine's
+        memory.
+    type: bool
+    default: false
+  parallel_connections:
+    description:
+      - Move the memory over so many connections at once.
+    type: int
+  storage_map:
+    description:
+      - 'The storage pool of the destination that takes the place of one of the source, for disks that
+        are copied, as V({default: fast}).'
+    type: dict
+  network_map:
+    description:
+      - 'The network, bridge or device of the destination that takes the place of one of the source, as
+        V({lan: office}).'
+    type: dict
+  snapshots:
+    description:
+      - 'What becomes of the machine''s snapshots, which libvirt does not move: V(refuse) moves no machine
+        that has some, V(flatten) removes them first; the machine goes on as it is.'
+    type: str
+    default: refuse
+    choices:
+      - refuse
+      - flatten
+  media:
+    description:
+      - 'What becomes of media that are not at the destination: V(keep) moves no running machine that
+        has some in its drives, V(eject) leaves those drives empty there.'
+    type: str
+    default: keep
+    choices:
+      - keep
+      - eject
+  remove_source_volumes:
+    description:
+      - Which of the copied disks are removed from the source, when the machine is found at the destination
+        with its disks; those that were made for this machine, or all. What another machine uses or is
+        based on stays.
+    type: str
+    default: none
+    choices:
+      - none
+      - owned
+      - all
 """
 
     VM_TAGS = r"""

@@ -13,6 +13,9 @@ description:
   - Moves a machine from the task's hypervisor to another one, running or not. A machine that is there already stays.
   - The two libvirt daemons move it between themselves. It is on exactly one side at any time.
   - Over XMPP the hypervisors' agents find each other by O(destination); over libvirt alone give O(destination_uri).
+  - Before anything moves, the destination looks at what the machine needs, in check mode too. All that forbids the move
+    is told at once, each with its remedy; what does not is in RV(findings).
+  - Volumes for disks that are copied are made at the destination, and removed again when the machine does not come.
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
@@ -41,6 +44,30 @@ EXAMPLES = r"""
     name: web1
     destination: hv2
     copy_storage: all
+
+- name: What would speak against it, with the pools and networks of the other hypervisor
+  archipel.orchestrator.vm_migrate:
+    via: xmpp
+    xmpp_jid: admin@example.org
+    xmpp_password: "{{ admin_password }}"
+    hypervisor: hv1
+    name: web1
+    destination: hv2
+    copy_storage: all
+    storage_map: {default: fast}
+    network_map: {lan: office}
+    remove_source_volumes: owned
+  check_mode: true
+
+- name: A machine that changes much of its memory is moved all the same
+  archipel.orchestrator.vm_migrate:
+    name: db1
+    destination_uri: qemu+tls://hv2.example.org/system
+    copy_storage: incremental
+    auto_converge: true
+    bandwidth: 500
+    media: eject
+    snapshots: flatten
 
 - name: A machine on shared storage moves by libvirt alone
   archipel.orchestrator.vm_migrate:
@@ -84,6 +111,21 @@ left_behind:
   type: list
   elements: str
   returned: changed
+findings:
+  description: What the pre-flight found that does not forbid the move.
+  type: list
+  elements: dict
+  returned: changed
+  contains:
+    what:
+      description: Key of the definition that it is about, for example C(disks[vda]), or what else.
+      type: str
+    severity:
+      description: V(warning); what is an error is told as the task's failure.
+      type: str
+    msg:
+      description: What was found, and what to do.
+      type: str
 vm:
   description: The machine.
   type: dict

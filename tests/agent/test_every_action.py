@@ -65,6 +65,14 @@ MACHINE: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "leave": ({"room": "nosuch"}, "room"),
     "rooms": ({}, "changed"),
 }
+NEEDS: t.Final = {
+    "xml": "<domain type='kvm'><name>new</name><os><type>hvm</type></os></domain>",
+    "live": True,
+    "eject": False,
+    "copied": [],
+    "source": {"name": "hv2", "uuid": "", "cpu": "", "libvirt": 0, "runs": 0},
+}
+VOLUME: t.Final = {"target": "vda", "pool": "nosuch", "name": "a", "path": "/a", "capacity": 1, "format": "raw"}
 HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "hypervisor_info": ({}, "hypervisor"),
     "vm_info": ({"names": ["te*", "none"], "limit": 5}, "vms"),
@@ -96,6 +104,8 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "permission_info": ({"name": "test"}, "jid"),
     "destination": ({"name": "test"}, "uri"),
     "handover": ({"uuid": TEST_UUID}, "conflict"),
+    "inspect": ({"needs": NEEDS}, "changed"),
+    "receive": ({"volumes": [VOLUME, VOLUME]}, "not_found"),
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
     "vm_park": ({"name": "test", "check": True}, "conflict"),
     "vm_park_info": ({"name": "nosuch"}, "changed"),
@@ -109,7 +119,9 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "leave": ({"room": "nosuch"}, "room"),
     "rooms": ({}, "changed"),
 }
-BETWEEN_HYPERVISORS: t.Final = {*("destination", "expect", "handover", "inherit", "settle", "takeover", "whereabouts")}
+BETWEEN_HYPERVISORS: t.Final = {
+    *("destination", "expect", "handover", "inherit", "inspect", "receive", "settle", "takeover", "whereabouts")
+}
 
 
 def declared(kind: str) -> dict[str, Action]:
@@ -159,7 +171,8 @@ async def test_every_action_as_a_command(world: World, door: str) -> None:
 async def as_form(person: Client, jid: str, node: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Fill the form of an action in, the values as text, and return what the result's form tells."""
     answer = await person.command(jid, node)
-    definitions = {name: value for name, value in arguments.items() if isinstance(value, dict)}
+    whole = {field.get("var") for field in answer.iter(f"{{{DATA}}}field")}
+    definitions = {name: value for name, value in arguments.items() if isinstance(value, dict) and name not in whole}
     keys = {f"{name}.{key}": item for name, value in definitions.items() for key, item in value.items()}
     arguments = {**{name: value for name, value in arguments.items() if name not in definitions}, **keys}
     left = set(arguments)

@@ -240,6 +240,8 @@ DANGEROUS: t.Final = (
     ("vm_nic", {"interface": {"network": "default"}}),
     ("vm_clone", {"clone": "twin"}),
     ("vm_migrate", {"destination_uri": "qemu+ssh://elsewhere/system"}),
+    ("vm_migrate", {"destination": "hv2", "network_map": {"default": "lan"}}),
+    ("vm_migrate", {"destination": "hv2", "storage_map": {"default": "fast"}}),
 )
 
 

@@ -188,6 +188,8 @@ class Argument:
                 if written.lower() in _TRUE | _FALSE:
                     return written.lower() in _TRUE
                 raise ValueError
+            if self.type is list and self.elements is dict and not written.startswith("["):
+                return [line for line in written.splitlines() if line.strip()]
             if self.type is list:
                 return (
                     json.loads(written)

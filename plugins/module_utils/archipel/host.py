@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from . import health, migration, tags, xmltree
+from . import health, tags, xmltree
 from .actions import Names, nearest
 from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
 from .errors import Conflict, InvalidArgument, InvalidRequest, NotFound, OperationFailed, Unsupported
 from .machine import Machine, canonical_uuid
+
+if t.TYPE_CHECKING:
+    from . import migration
 
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255

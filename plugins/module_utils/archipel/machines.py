@@ -333,8 +333,8 @@ class Machines(Host):
         changes=True,
         long=True,
         says="{msg}",
-        # Whatever libvirt it may name.
-        reaches=lambda given: bool(given.get("destination_uri")),
+        # Whatever libvirt it may name, and what of the destination it may name.
+        reaches=lambda given: any(given.get(key) for key in ("destination_uri", "storage_map", "network_map")),
         of_machine=OfMachine(
             "migrate",
             phrases=(
@@ -365,6 +365,14 @@ class Machines(Host):
         tls: migration.Tls = None,
         undefine_source: migration.UndefineSource = True,
         wait_timeout: migration.WaitTimeout = migration.WAIT_TIMEOUT,
+        auto_converge: migration.AutoConverge = False,
+        post_copy: migration.PostCopy = False,
+        parallel_connections: migration.ParallelConnections = None,
+        storage_map: migration.StorageMap = None,
+        network_map: migration.NetworkMap = None,
+        snapshots: migration.SnapshotsThen = "refuse",
+        media: migration.MediaThen = "keep",
+        remove_source_volumes: migration.RemoveSourceVolumes = "none",
         check: Check = False,
         progress: Progress = NO_PROGRESS,
     ) -> Result:
@@ -379,6 +387,14 @@ class Machines(Host):
             tls,
             undefine_source,
             wait_timeout,
+            auto_converge,
+            post_copy,
+            parallel_connections,
+            storage_map or {},
+            network_map or {},
+            snapshots,
+            media,
+            remove_source_volumes,
         )
         machine = self.find(name=name, uuid=uuid)
         if machine is not None:

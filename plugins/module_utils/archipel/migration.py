@@ -10,13 +10,19 @@ import dataclasses
 import threading
 import time
 import typing as t
+import urllib.parse
 
-from . import definition
+from . import belongings, images, mapping, preflight, reception, snapshots, xmltree
 from .actions import Progress
+from .blocks import Block
 from .connection import Connection, doing, libvirt, translated
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, OperationFailed
+from .host import Host
 from .lifecycle import ACTIVE, RUNNING, state_name
+from .plan import Plan
+from .preflight import Copied, Finding, Needs
+from .reception import Wanted
 
 if t.TYPE_CHECKING:
     from .machine import Machine
@@ -39,6 +45,39 @@ MaxDowntime = t.Annotated[t.Optional[int], "Milliseconds that the machine may st
 Tls = t.Annotated[
     t.Optional[bool], "Encrypt memory and disks on their way by QEMU's own TLS. By default as the URI does (qemu+tls)."
 ]
+AutoConverge = t.Annotated[
+    bool, "Slow the machine's CPUs down for as long as it changes its memory faster than that can be moved."
+]
+PostCopy = t.Annotated[
+    bool,
+    "Once all memory was moved once, let the machine run on at the destination and fetch what it changed meanwhile. It"
+    " ends in any case, but whoever loses the connection in that phase loses the machine's memory.",
+]
+ParallelConnections = t.Annotated[t.Optional[int], "Move the memory over so many connections at once."]
+StorageMap = t.Annotated[
+    t.Optional[dict],
+    "The storage pool of the destination that takes the place of one of the source, for disks that are copied, as"
+    " V({default: fast}).",
+]
+NetworkMap = t.Annotated[
+    t.Optional[dict],
+    "The network, bridge or device of the destination that takes the place of one of the source, as V({lan: office}).",
+]
+SnapshotsThen = t.Annotated[
+    t.Literal["refuse", "flatten"],
+    "What becomes of the machine's snapshots, which libvirt does not move: V(refuse) moves no machine that has some,"
+    " V(flatten) removes them first; the machine goes on as it is.",
+]
+MediaThen = t.Annotated[
+    t.Literal["keep", "eject"],
+    "What becomes of media that are not at the destination: V(keep) moves no running machine that has some in its"
+    " drives, V(eject) leaves those drives empty there.",
+]
+RemoveSourceVolumes = t.Annotated[
+    belongings.Which,
+    "Which of the copied disks are removed from the source, when the machine is found at the destination with its"
+    " disks; those that were made for this machine, or all. What another machine uses or is based on stays.",
+]
 UndefineSource = t.Annotated[bool, "Take the definition off the source afterwards."]
 WaitTimeout = t.Annotated[int, "Seconds after which the move is aborted; the machine then stays where it was."]
 Check = t.Annotated[bool, "Only tell what would change."]
@@ -57,6 +96,27 @@ class Move:
     tls: bool | None
     undefine_source: bool
     wait_timeout: int
+    auto_converge: bool = False
+    post_copy: bool = False
+    parallel_connections: int | None = None
+    storage_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    network_map: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    snapshots: str = "refuse"
+    media: str = "keep"
+    remove_source_volumes: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("storage_map", "network_map"):
+            for old, new in getattr(self, name).items():
+                if not isinstance(old, str) or not isinstance(new, str) or not new:
+                    raise InvalidArgument(f"{name}: {old!r} needs the name of what takes its place there.")
+        if self.parallel_connections is not None and self.parallel_connections < 1:
+            raise InvalidArgument(f"parallel_connections: {self.parallel_connections} is too small; at least 1.")
+        if self.remove_source_volumes != "none" and not (self.undefine_source and self.copy_storage != "none"):
+            raise InvalidArgument(
+                "remove_source_volumes: only disks that were copied (copy_storage) of a machine that leaves"
+                " (undefine_source) can be removed."
+            )
 
 
 class Peers(t.Protocol):
@@ -66,9 +126,30 @@ class Peers(t.Protocol):
         """``{hypervisor, uri, present, state}`` of the hypervisor called ``name``: its libvirt URI for migrations, and
         whether the machine (``name`` and, if known, ``uuid``) is there. Unavailable when it does not answer."""
 
+    def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """What the hypervisor called ``name`` answers to one of ``QUESTIONS``, run there."""
+
     def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.ContextManager[None]:
         """Have the hypervisor called ``name`` expect a machine (``name``, ``uuid``, and as ``disks`` the paths of what
-        is copied) while a block moves it; Conflict when it does not agree. When the block fails, it does no more."""
+        is copied) while a block moves it; Conflict when it does not agree. When the block fails, it does no more, and
+        removes what was made of the disks."""
+
+
+QUESTIONS: t.Final[dict[str, t.Callable[[Host, t.Mapping[str, t.Any]], dict[str, t.Any]]]] = {
+    "inspect": lambda host, given: preflight.inspect(host, Needs.bind(given["needs"])),
+    "receive": lambda host, given: reception.receive(host, [Wanted.bind(volume) for volume in given["volumes"]]),
+    "discard": lambda host, given: reception.discard(host, given["volumes"]),
+}
+
+
+def ask(machine: Machine, move: Move, question: str, **arguments: t.Any) -> dict[str, t.Any]:
+    """What the destination answers: by its agent, or from here where its libvirt is named."""
+    if move.destination_uri is None:
+        # look has found both.
+        peers, destination = t.cast(Peers, machine.hypervisor.peers), t.cast(str, move.destination)
+        return peers.call(destination, question, arguments)
+    with Connection(move.destination_uri) as connection:
+        return QUESTIONS[question](Host(connection, move.destination or None), arguments)
 
 
 def look(move: Move, peers: Peers | None, name: str, uuid: str | None) -> dict[str, t.Any]:
@@ -106,35 +187,7 @@ def migrate(machine: Machine, move: Move, *, check: bool, progress: Progress) ->
     there = look(move, machine.hypervisor.peers, machine.name, machine.uuid)
     if there["hypervisor"] == source:
         return already(machine)
-    state = machine.status[0]
-    _refuse(machine, move, there, state)
-    before, after = {"hypervisor": source}, {"hypervisor": there["hypervisor"]}
-    disks = [disk["path"] for disk in _copied(machine)]
-    result = {
-        "changed": True,
-        "msg": f"{machine.name} {'would move' if check else 'has moved'} from {source} to {there['hypervisor']}.",
-        "changes": [Change("hypervisor", source, there["hypervisor"], "live").as_data()],
-        "diff": {"before": before, "after": after},
-        "source": source,
-        "destination": there["hypervisor"],
-        # libvirt leaves the copied volumes on the source.
-        "left_behind": disks if move.copy_storage != "none" else [],
-        "vm": {"name": machine.name, "uuid": machine.uuid, "hypervisor": there["hypervisor"], "state": state},
-    }
-    if check:
-        return result
-    with _expected(machine, move, there, result["left_behind"]):
-        return {**result, **_run(machine, move, there["uri"], state, progress)}
-
-
-def _expected(
-    machine: Machine, move: Move, there: t.Mapping[str, t.Any], disks: list[str]
-) -> contextlib.AbstractContextManager[None]:
-    """The agreement with the destination, where agents are on both sides."""
-    peers = machine.hypervisor.peers
-    if peers is None or move.destination_uri is not None:
-        return contextlib.nullcontext()
-    return peers.expected(there["hypervisor"], {"name": machine.name, "uuid": machine.uuid, "disks": disks})
+    return _Passage(machine, move, there, progress).run(check=check)
 
 
 def already(machine: Machine) -> dict[str, t.Any]:
@@ -156,63 +209,350 @@ def unchanged(vm: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-def _copied(machine: Machine) -> list[dict[str, t.Any]]:
-    """The disks that a copy of the storage takes along: what the machine writes to, and no media."""
-    disks = definition.read(machine.document())["disks"]
-    return [
-        d for d in disks if d["path"] and not d["readonly"] and not d["shareable"] and d["device"] in (None, "disk")
-    ]
+class _Passage:
+    """One machine on its way. ``there`` is in the shape of ``Peers.destination``."""
 
+    def __init__(self, machine: Machine, move: Move, there: t.Mapping[str, t.Any], progress: Progress) -> None:
+        self.machine = machine
+        self.move = move
+        self.there = there
+        self.progress = progress
+        self.host = machine.hypervisor
+        self.state = machine.status[0]
+        self.document = machine.document(inactive=self.state not in ACTIVE)
+        self.places = mapping.places(self.host.connection.handle, self.document, move.storage_map)
+        self.findings: list[Finding] = []
+        self.ejected: list[str] = []
+        self.paths: dict[str, str] = {}  # of the copies, by target
+        self.flattening = Plan()
+        self.removal = belongings.Verdict([], [])
 
-def _refuse(machine: Machine, move: Move, there: t.Mapping[str, t.Any], state: str) -> None:
-    """What would fail, or harm, said before anything moves."""
-    target = there["hypervisor"]
-    if there["present"] and there["state"] != "shutoff":
-        raise Conflict(
-            f"A machine {machine.name} is {there['state']} on {target} too; two of one machine must not be."
-            " Look there first."
-        )
-    if there["present"]:
-        raise Conflict(f"{target} has a machine {machine.name} already; undefine the one that is not wanted.")
-    if move.live and state not in {*RUNNING, "paused"}:
-        raise Conflict(f"{machine.name} is {state}; only a running machine moves live. Use live: false, or start it.")
-    if not move.live and state in ACTIVE:
-        raise Conflict(f"{machine.name} is {state}; shut it down first, or use live: true.")
-    if not move.live and move.copy_storage != "none":
-        raise Conflict(
-            f"{machine.name}: libvirt copies disks of running machines only. Start it and move it live, or copy its"
-            " disks by other means and use copy_storage: none."
-        )
-    with doing(f"Look at the snapshots of {machine.name}"):
-        if machine.domain.snapshotNum():
-            raise Conflict(f"{machine.name} has snapshots, which libvirt does not move; delete them first.")
-
-
-def _run(machine: Machine, move: Move, uri: str, state: str, progress: Progress) -> dict[str, t.Any]:
-    flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
-    if move.undefine_source:
-        flags |= libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    if move.live:
-        flags |= libvirt.VIR_MIGRATE_LIVE
-    else:
-        flags = (flags | libvirt.VIR_MIGRATE_OFFLINE) & ~libvirt.VIR_MIGRATE_ABORT_ON_ERROR
-    if move.copy_storage == "all":
-        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
-    elif move.copy_storage == "incremental":
-        flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
-    if move.live and (uri.startswith("qemu+tls://") if move.tls is None else move.tls):
-        flags |= libvirt.VIR_MIGRATE_TLS
-    parameters: dict[str, t.Any] = {}
-    if move.bandwidth is not None:
-        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = move.bandwidth
-    began = time.monotonic()
-    with _watched(machine, move, progress) as watch:
+    def run(self, *, check: bool) -> dict[str, t.Any]:
+        self._prepare()
+        done = self._result(check=check)
+        if check:
+            return done
         try:
-            machine.domain.migrateToURI3(uri, parameters, flags)
-        except libvirt.libvirtError as error:
-            raise _failure(machine, move, error, aborted=watch.aborted) from error
-    elapsed = time.monotonic() - began
-    return {"elapsed": round(elapsed, 3), "downtime": watch.downtime}
+            self.flattening.run()
+            times = self._move()
+        except ArchipelError as error:
+            error.changes = [change.as_data() for change in self.flattening.done]
+            raise
+        return {**self._verified(done), **times}
+
+    # -- before
+
+    def _prepare(self) -> None:
+        """Find out all that stands in the way; Conflict when something does."""
+        move = self.move
+        self._look_here()
+        if move.snapshots == "flatten":
+            self.flattening = snapshots.removal_of_all(self.machine, move.wait_timeout, self.progress)
+        # Of a machine that is there already, everything there would seem to be in use.
+        if not self.there["present"]:
+            answer = ask(self.machine, move, "inspect", needs=self._needs(self.copied).as_data())
+            self.findings += map(Finding.bind, answer["findings"])
+            self.ejected, self.paths = answer["missing_media"], answer["paths"]
+        errors = [finding.msg for finding in self.findings if finding.severity == "error"]
+        if len(errors) == 1:
+            raise Conflict(errors[0])
+        if errors:
+            listed = " ".join(f"({number}) {msg}" for number, msg in enumerate(errors, 1))
+            raise Conflict(f"{self.machine.name} cannot move to {self.there['hypervisor']}: {listed}")
+        if move.remove_source_volumes != "none":
+            disks = [image.node for image in images.written(self.host.connection.handle, self.document)]
+            self.removal = belongings.judge(
+                self.host, self.machine.uuid, [self.document], move.remove_source_volumes, disks
+            )
+
+    def _tell(self, what: str, msg: str, severity: preflight.Severity = "error") -> None:
+        self.findings.append(Finding(what, severity, msg))
+
+    def _look_here(self) -> None:
+        """What the source can say."""
+        name, move, state, target = self.machine.name, self.move, self.state, self.there["hypervisor"]
+        if self.there["present"] and self.there["state"] != "shutoff":
+            self._tell(
+                "name",
+                f"A machine {name} is {self.there['state']} on {target} too; two of one machine must not be."
+                " Look there first.",
+            )
+        elif self.there["present"]:
+            self._tell("name", f"{target} has a machine {name} already; undefine the one that is not wanted.")
+        if move.live and state not in {*RUNNING, "paused"}:
+            self._tell("state", f"{name} is {state}; only a running machine moves live. Use live: false, or start it.")
+        if not move.live and state in ACTIVE:
+            self._tell("state", f"{name} is {state}; shut it down first, or use live: true.")
+        if not move.live and move.copy_storage != "none":
+            self._tell(
+                "copy_storage",
+                f"{name}: libvirt copies disks of running machines only. Start it and move it live, or copy its disks"
+                " by other means and use copy_storage: none.",
+            )
+        if state not in ACTIVE and self.machine.saved:
+            self._tell("state", f"{name} has saved memory, which does not move; start it, or discard that.")
+        if move.post_copy and move.parallel_connections:
+            self._tell("post_copy", "QEMU has no post_copy over parallel_connections; use one of them.")
+        self._look_at_files(name)
+
+    def _look_at_files(self, name: str) -> None:
+        move = self.move
+        nvram = xmltree.read(self.document, "os/nvram")
+        if nvram and not move.live:
+            self._tell(
+                "boot.nvram", f"The firmware's variables, {nvram}, are not copied; copy them yourself.", "warning"
+            )
+        pools = {place.pool for place in self.places}
+        for pool in sorted(move.storage_map.keys() - pools):
+            self._tell("storage_map", f"{name} has no disk in a pool {pool}; it has some in: {_listed(pools)}.")
+        if move.storage_map and move.copy_storage == "none":
+            self._tell("storage_map", "Only disks that are copied get another pool; use copy_storage: all.")
+        known = {
+            source.get(key)
+            for source in self.document.iterfind("devices/interface/source")
+            for key in ("network", "bridge", "dev")
+        }
+        for network in sorted(move.network_map.keys() - known):
+            self._tell("network_map", f"{name} has no interface in {network}; it has some in: {_listed(known)}.")
+        with doing(f"Look at the snapshots of {name}"):
+            if move.snapshots == "refuse" and self.machine.domain.snapshotNum():
+                self._tell(
+                    "snapshots",
+                    f"{name} has snapshots, which libvirt does not move; delete them first, or use snapshots: flatten.",
+                )
+
+    @property
+    def copied(self) -> list[Copied]:
+        """The disks that a copy of the storage takes along: what the machine writes to, and no media."""
+        if self.move.copy_storage == "none":
+            return []
+        volumes = belongings.Volumes(self.host)
+        found = []
+        for place in self.places:
+            capacity = self._capacity(place)
+            base = self._base(place.target)[0] if self.move.copy_storage == "incremental" else None
+            parts = [place.path or ""] if base else volumes.chain(place.path or "")
+            with doing(f"Look at the disks of {self.machine.name}"):
+                needed = sum(volume.handle.info()[2] for volume in filter(None, map(volumes.at, parts)))
+            found.append(Copied(place.target, capacity, min(needed, capacity), base))
+        return found
+
+    def _capacity(self, place: mapping.Place) -> int:
+        """In bytes."""
+        handle, running = self.host.connection.handle, self.state in ACTIVE
+        return Block(handle, self.machine, place.target, place.path, running=running).capacity
+
+    def _base(self, target: str) -> tuple[str | None, str | None]:
+        """The backing file of a disk and its format, which libvirt tells of a running machine."""
+        for disk in self.document.iterfind("devices/disk"):
+            if xmltree.read(disk, "target/@dev") == target:
+                base = xmltree.read(disk, "backingStore/source/@file") or xmltree.read(disk, "backingStore/source/@dev")
+                return base, xmltree.read(disk, "backingStore/format/@type")
+        return None, None
+
+    def _needs(self, copied: t.Sequence[Copied]) -> Needs:
+        domain = xmltree.parse_trusted(xmltree.serialise(self.document))
+        mapping.connect(domain, self.move.network_map)
+        mapping.expect(domain, self.places)
+        mapping.eject(domain, self.ejected)
+        source, eject = preflight.source_of(self.host), self.move.media == "eject"
+        return Needs(xmltree.serialise(domain), self.move.live, eject, tuple(copied), source)
+
+    # -- the result
+
+    def _result(self, *, check: bool) -> dict[str, t.Any]:
+        name, source, target = self.machine.name, self.host.name, self.there["hypervisor"]
+        scope = "live" if self.move.live else "config"
+        changes = [
+            *self.flattening.changes,
+            Change("hypervisor", source, target, "live"),
+            *self._mapped(scope),
+            *(volume.removal for volume in self.removal.going),
+        ]
+        copied = {place.path for place in self.places if self.move.copy_storage != "none" and place.path}
+        gone = {volume.path for volume in self.removal.going}
+        return {
+            "changed": True,
+            "msg": f"{name} {'would move' if check else 'has moved'} from {source} to {target}.",
+            "changes": [change.as_data() for change in changes],
+            "diff": {
+                "before": {change.path: change.old for change in reversed(changes)},
+                "after": {change.path: change.new for change in changes},
+            },
+            "source": source,
+            "destination": target,
+            # libvirt leaves the copied volumes on the source.
+            "left_behind": sorted(copied - gone),
+            "findings": [finding.as_data() for finding in self.findings],
+            "vm": {"name": name, "uuid": self.machine.uuid, "hypervisor": target, "state": self.state},
+        }
+
+    def _mapped(self, scope: str) -> t.Iterator[Change]:
+        """What is another one at the destination."""
+        for node in self.document.iterfind("devices/interface"):
+            source = node.find("source")
+            for key in ("network", "bridge", "dev") if source is not None else ():
+                if source.get(key) in self.move.network_map:
+                    path = f"networks[{xmltree.read(node, 'mac/@address')}].{'source' if key == 'dev' else key}"
+                    yield Change(path, source.get(key), self.move.network_map[source.get(key)], scope)
+                    break
+        for place in self.places:
+            if place.new_pool:
+                yield Change(f"disks[{place.target}].pool", place.pool, place.new_pool, scope)
+        for target in self.ejected:
+            node = next(d for d in self.document.iterfind("devices/disk") if xmltree.read(d, "target/@dev") == target)
+            yield Change(f"disks[{target}].path", images.path_of(self.host.connection.handle, node), None, scope)
+
+    # -- what is done
+
+    def _move(self) -> dict[str, t.Any]:
+        """Make volumes there and move it; what was made is removed again when it did not come."""
+        machine, move = self.machine, self.move
+        if move.destination_uri is not None:
+            return self._move_alone()
+        told = {"name": machine.name, "uuid": machine.uuid, "disks": sorted(self.paths.values())}
+        with t.cast(Peers, self.host.peers).expected(self.there["hypervisor"], told):
+            self._receive()
+            return self._migrate()
+
+    def _move_alone(self) -> dict[str, t.Any]:
+        """Without an agent there."""
+        made = self._receive()
+        try:
+            return self._migrate()
+        except ArchipelError as error:
+            if made:
+                self._discard(made, error)
+            raise
+
+    def _receive(self) -> t.Sequence[t.Any]:
+        """Have the volumes made; pool and name of those that were not there."""
+        if self.move.copy_storage == "none":
+            return ()
+        volumes = [dataclasses.asdict(volume) for volume in self._volumes()]
+        received = ask(self.machine, self.move, "receive", volumes=volumes)
+        self.paths = received["paths"]
+        return t.cast("t.Sequence[t.Any]", received["made"])
+
+    def _volumes(self) -> t.Iterator[Wanted]:
+        formats = {i.target: i.format for i in images.written(self.host.connection.handle, self.document)}
+        for place in self.places:
+            base = self._base(place.target) if self.move.copy_storage == "incremental" else (None, None)
+            pool, volume, path = place.new_pool, place.volume, place.path or ""
+            yield Wanted(place.target, pool, volume, path, self._capacity(place), formats[place.target], *base)
+
+    def _discard(self, made: t.Sequence[t.Any], error: ArchipelError) -> None:
+        """Only where the machine is not there: of a move whose end could not be seen, the disks may be in use."""
+        where = ", ".join(f"{pool}/{name}" for pool, name in made)
+        try:
+            if not look(self.move, self.host.peers, self.machine.name, self.machine.uuid)["present"]:
+                left = ask(self.machine, self.move, "discard", volumes=made)["left"]
+                where = ", ".join(left)
+        except ArchipelError as why:
+            error.message += f" {why.message}"
+        if where:
+            error.message += f" Left on {self.there['hypervisor']}: {where}."
+
+    def _migrate(self) -> dict[str, t.Any]:
+        machine, move = self.machine, self.move
+        began = time.monotonic()
+        with _watched(machine, move, self.progress) as watch:
+            try:
+                machine.domain.migrateToURI3(self.there["uri"], self._parameters(), self._flags())
+            except libvirt.libvirtError as error:
+                raise _failure(machine, move, error, aborted=watch.aborted) from error
+        elapsed = time.monotonic() - began
+        return {"elapsed": round(elapsed, 3), "downtime": watch.downtime}
+
+    def _flags(self) -> int:
+        move = self.move
+        flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PERSIST_DEST
+        if move.undefine_source:
+            flags |= libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+        if not move.live:
+            return flags | libvirt.VIR_MIGRATE_OFFLINE
+        flags |= libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
+        if move.copy_storage == "all":
+            flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+        elif move.copy_storage == "incremental":
+            flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
+        if self.there["uri"].startswith("qemu+tls://") if move.tls is None else move.tls:
+            flags |= libvirt.VIR_MIGRATE_TLS
+        for wanted, flag in (
+            (move.auto_converge, libvirt.VIR_MIGRATE_AUTO_CONVERGE),
+            (move.post_copy, libvirt.VIR_MIGRATE_POSTCOPY),
+            (move.parallel_connections, libvirt.VIR_MIGRATE_PARALLEL),
+        ):
+            flags |= flag if wanted else 0
+        return int(flags)
+
+    def _parameters(self) -> dict[str, t.Any]:
+        move = self.move
+        parameters: dict[str, t.Any] = {}
+        if move.bandwidth is not None:
+            parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = move.bandwidth
+        if move.live and move.parallel_connections:
+            parameters[libvirt.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = move.parallel_connections
+            # Without, QEMU is to verify the certificate of a host without a name, for disks (libvirt 9.0).
+            if host := urllib.parse.urlsplit(self.there["uri"]).hostname:
+                parameters[libvirt.VIR_MIGRATE_PARAM_TLS_DESTINATION] = host
+        if move.storage_map or move.network_map or self.ejected:
+            parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML] = self._definition(inactive=not move.live)
+            if move.live and self.machine.condition.persistent:
+                parameters[libvirt.VIR_MIGRATE_PARAM_PERSIST_XML] = self._definition(inactive=True)
+        return parameters
+
+    def _definition(self, *, inactive: bool) -> str:
+        flags = libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_SECURE
+        flags |= libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        with doing(f"Read the definition of {self.machine.name}"):
+            domain = xmltree.parse_trusted(self.machine.domain.XMLDesc(flags))
+        mapping.connect(domain, self.move.network_map)
+        mapping.store(domain, self.places, self.paths)
+        mapping.eject(domain, self.ejected)
+        return xmltree.serialise(domain)
+
+    # -- after
+
+    def _verified(self, done: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Remove what is to be removed from the source, once the machine is found at the destination."""
+        if not self.removal.going:
+            return done
+        target, removed = self.there["hypervisor"], []
+        try:
+            self._refuse_unverified()
+            for volume in self.removal.going:
+                volume.remove()
+                removed.append(volume)
+        except ArchipelError as error:
+            kept = [volume for volume in self.removal.going if volume not in removed]
+            paths = {volume.removal.path for volume in kept}
+            left = sorted([*done["left_behind"], *(volume.path for volume in kept)])
+            return {
+                **done,
+                "msg": f"{done['msg']} Its disks stay on {self.host.name} too, since {target} could not be verified:"
+                f" {error.message}",
+                "changes": [change for change in done["changes"] if change["path"] not in paths],
+                "diff": {key: {p: v for p, v in side.items() if p not in paths} for key, side in done["diff"].items()},
+                "left_behind": left,
+            }
+        return done
+
+    def _refuse_unverified(self) -> None:
+        """Conflict, unless the machine is at the destination in the state that it had, and its disks are there."""
+        name, target = self.machine.name, self.there["hypervisor"]
+        now = look(self.move, self.host.peers, name, self.machine.uuid)
+        if (now["state"] in RUNNING) != (self.state in RUNNING) or not now["present"]:
+            raise Conflict(f"{name} is {now['state'] or 'absent'} on {target}, and was {self.state}.")
+        answer = ask(self.machine, self.move, "inspect", needs=self._needs(()).as_data())
+        targets = {f"disks[{place.target}]" for place in self.places}
+        unseen = [finding.msg for finding in map(Finding.bind, answer["findings"]) if finding.what in targets]
+        if unseen:
+            raise Conflict(" ".join(unseen))
+
+
+def _listed(names: t.Iterable[str | None]) -> str:
+    return ", ".join(sorted(filter(None, names))) or "none"
 
 
 def _failure(machine: Machine, move: Move, error: t.Any, *, aborted: bool) -> ArchipelError:
@@ -227,8 +567,12 @@ def _failure(machine: Machine, move: Move, error: t.Any, *, aborted: bool) -> Ar
         return OperationFailed(
             f"{machine.name} was not moved within {move.wait_timeout} s; the move was aborted. {remains}"
         )
+    if error.get_error_code() == libvirt.VIR_ERR_OPERATION_ABORTED:
+        return OperationFailed(f"{machine.name} was not moved: somebody aborted it. {remains}")
     if error.get_error_code() == libvirt.VIR_ERR_MIGRATE_UNSAFE and move.copy_storage == "none":
         remains = f"If its disks are not on storage that both sides share, use copy_storage: all. {remains}"
+    if move.post_copy and "not supported" in str(error.get_error_message()):
+        remains = f"post_copy needs the sysctl vm.unprivileged_userfaultfd=1 on both hypervisors. {remains}"
     failure = translated(error, f"{machine.name} could not be moved")
     return type(failure)(f"{failure.message} {remains}")
 
@@ -255,6 +599,7 @@ class _JobWatch:
     def _run(self) -> None:
         end = time.monotonic() + self.move.wait_timeout
         limited = self.move.max_downtime is None
+        switching = self.move.post_copy
         domain = self.machine.domain
         while not self._over.wait(PROGRESS_INTERVAL):
             # Between the phases of a migration there is nothing to read or to set, and after it no domain.
@@ -263,7 +608,11 @@ class _JobWatch:
                     domain.migrateSetMaxDowntime(self.move.max_downtime)
                     limited = True
             with contextlib.suppress(libvirt.libvirtError):
-                self._tell(domain.jobStats())
+                stats = domain.jobStats()
+                self._tell(stats)
+                if switching and stats.get(libvirt.VIR_DOMAIN_JOB_MEMORY_ITERATION, 0) > 1:
+                    domain.migrateStartPostCopy()
+                    switching = False
             if time.monotonic() > end and not self.aborted:
                 with contextlib.suppress(libvirt.libvirtError):
                     domain.abortJob()

@@ -370,6 +370,15 @@ class Snapshots(Host):
         return work.result(check=check)
 
 
+def removal_of_all(machine: Machine, wait_timeout: int, progress: Progress) -> Plan:
+    """What removes all snapshots of a machine, which goes on as it is."""
+    given: dict[str, t.Any] = {**_DEFAULTS}
+    asked = Asked("*", "absent", **given)
+    work = _Work(machine, asked, functools.partial(domain_job, machine, wait_timeout, progress))
+    work.plan_removal()
+    return work.plan
+
+
 def _foretold(asked: Asked, name: str | None, uuid: str | None) -> Result:
     """What check mode tells of a machine that an earlier task would have made."""
     plan = Plan()

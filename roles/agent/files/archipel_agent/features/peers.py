@@ -26,6 +26,7 @@ from archipel.errors import (
 )
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
+from archipel.migration import QUESTIONS
 from slixmpp.exceptions import IqError, IqTimeout
 
 from ..authority import PEER
@@ -38,6 +39,11 @@ from .jobs import Unsettled
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10
+
+
+def _told(result: t.Mapping[str, t.Any]) -> str:
+    return "\n".join(finding["msg"] for finding in result["findings"]) or "Nothing speaks against it."
+
 
 Uuid = t.Annotated[str, "UUID of the machine."]
 
@@ -93,7 +99,29 @@ class Peers:
         log.info("the account of %s is handed over", uuid)
         return {"changed": False, "password": row["password"]}
 
+    @action(permission=PEER, changes=False, name="inspect", says=_told)
+    async def answer_inspect(
+        self, *, needs: t.Annotated[dict[str, t.Any], "The machine, and what only its source knows of it."]
+    ) -> Result:
+        """Tell a peer what here speaks against a machine that is to come."""
+        return await self._answer("reads", "inspect", {"needs": needs})
+
+    @action(permission=PEER, changes=True, name="receive", says="{paths}")
+    async def answer_receive(
+        self, *, volumes: t.Annotated[list[dict], "The volumes into which its disks are to be copied."]
+    ) -> Result:
+        """Make volumes for a machine that comes from a peer, those that are not here yet."""
+        return await self._answer("changes", "receive", {"volumes": volumes})
+
+    async def _answer(self, lane: str, question: str, given: dict[str, t.Any]) -> Result:
+        assert self._link is not None
+        return await self._link.perform(lane, lambda hypervisor: QUESTIONS[question](hypervisor, given))
+
     # What we ask of peers
+
+    def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """What the hypervisor called ``name`` answers to one of the core's questions."""
+        return self._ask_and_wait(name, question, arguments)
 
     def destination(self, name: str, machine: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What the hypervisor called ``name`` says to a machine (``name``, ``uuid``) that is to go there."""

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import typing as t
 
 import pytest
+from archipel import preflight, xmltree
+from archipel.connection import Connection
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS, Hypervisor
+from archipel.migration import QUESTIONS
 
 Run = t.Callable[..., dict[str, t.Any]]
 EMPTY = "<node/>"
@@ -29,6 +33,11 @@ class Hv2:
         if name != "hv2":
             raise Unavailable(f"{name} does not answer.")
         return {"hypervisor": "hv2", "uri": "nonsense:///", "present": self.state is not None, "state": self.state}
+
+    def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Both are this process: it answers as the other's agent would."""
+        with Connection("test:///default") as connection:
+            return QUESTIONS[question](Hypervisor(connection, name), arguments)
 
     @contextlib.contextmanager
     def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.Iterator[None]:
@@ -146,3 +155,227 @@ def test_a_failed_move_says_where_the_machine_is(hypervisor: Hypervisor) -> None
     hypervisor = Hypervisor(hypervisor.connection, "hv1", Hv2())
     with pytest.raises(ArchipelError, match=r"running could not be moved: .* It is running on hv1\."):
         MACHINE_ACTIONS["migrate"].function(hypervisor.machine("running"), destination="hv2")
+
+
+# -- the pre-flight: each of these is found by the destination's own code, there another host of the test driver
+
+DISK = """<disk type="file" device="disk"><driver name="qemu" type="qcow2"/>
+<source file="/var/lib/libvirt/images/{name}"/><target dev="{target}" bus="virtio"/></disk>"""
+NETWORK = (
+    """<network><name>{name}</name><bridge name="virbr7"/><ip address="10.9.8.1" netmask="255.255.255.0"/></network>"""
+)
+POOL = '<pool type="dir"><name>{name}</name><target><path>{path}</path></target></pool>'
+
+
+@pytest.fixture
+def moving(run: Run, hypervisor: Hypervisor) -> t.Callable[..., dict[str, t.Any]]:
+    """A machine of that devices' XML, of which a migration is planned or made."""
+
+    def moving(devices: str, *, check: bool = True, **task: t.Any) -> dict[str, t.Any]:
+        handle = hypervisor.connection.handle
+        xml = f"""<domain type="test"><name>mover</name><memory>1024</memory><os><type>hvm</type></os>
+        <devices>{devices}</devices></domain>"""
+        handle.createXML(xml)
+        return run("vm_migrate", name="mover", destination="hv2", check=check, **task)
+
+    return moving
+
+
+def volume(hypervisor: Hypervisor, name: str, mib: int) -> None:
+    pool = hypervisor.connection.handle.storagePoolLookupByName("default")
+    pool.createXML(f'<volume><name>{name}</name><capacity unit="MiB">{mib}</capacity></volume>')
+
+
+@contextlib.contextmanager
+def default_host() -> t.Iterator[tuple[str, t.Any]]:
+    """The host of the test driver whose state all connections of this process share, and its pool."""
+    uri = "test:///default"
+    with Connection(uri) as connection:
+        pool = connection.handle.storagePoolLookupByName("default-pool")
+        yield uri, pool
+        for name in pool.listVolumes():
+            pool.storageVolLookupByName(name).delete()
+
+
+def findings(result: dict[str, t.Any]) -> set[tuple[str, str]]:
+    return {(finding["what"], finding["severity"]) for finding in result["findings"]}
+
+
+def test_all_that_stands_in_the_way_is_told_at_once(
+    moving: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor, there: t.Callable[[str], str]
+) -> None:
+    """With the remedy of each."""
+    volume(hypervisor, "mover.qcow2", 8)
+    network = '<interface type="network"><source network="lan"/></interface>'
+    with pytest.raises(Conflict) as failed:
+        moving(
+            DISK.format(name="mover.qcow2", target="vda") + network,
+            destination_uri=there(EMPTY),
+            copy_storage="all",
+        )
+    said = failed.value.message
+    assert said.startswith("mover cannot move to hv2: (1) ")
+    assert "has no active pool at /var/lib/libvirt/images for the copy of vda. Make it there (module pool)" in said
+    assert "has no network lan. Make it there (module network), or name another by network_map." in said
+
+
+def test_a_plan_maps_networks_and_pools(
+    moving: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor, there: t.Callable[[str], str]
+) -> None:
+    """What takes another's place is looked for at the destination, and told as a change."""
+    volume(hypervisor, "mover.qcow2", 8)
+    uri = there(f"<node>{NETWORK.format(name='office')}{POOL.format(name='fast', path='/srv/fast')}</node>")
+    devices = DISK.format(name="mover.qcow2", target="vda")
+    devices += '<interface type="network"><mac address="52:54:00:00:00:01"/><source network="default"/></interface>'
+    plan = moving(
+        devices,
+        destination_uri=uri,
+        copy_storage="all",
+        network_map={"default": "office"},
+        storage_map={"default": "fast"},
+    )
+    assert [(change["path"], change["old"], change["new"]) for change in plan["changes"]] == [
+        ("hypervisor", "hv1", "hv2"),
+        ("networks[52:54:00:00:00:01].network", "default", "office"),
+        ("disks[vda].pool", "default", "fast"),
+    ]
+    assert plan["left_behind"] == ["/var/lib/libvirt/images/mover.qcow2"]
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "reason"),
+    [
+        ({"network_map": {"nosuch": "office"}}, Conflict, "no interface in nosuch; it has some in: none"),
+        ({"storage_map": {"nosuch": "fast"}, "copy_storage": "all"}, Conflict, "no disk in a pool nosuch"),
+        ({"storage_map": {"default": "fast"}}, Conflict, "Only disks that are copied get another pool"),
+        ({"storage_map": {"default": 7}}, InvalidArgument, "storage_map: 'default' needs the name"),
+        ({"parallel_connections": 0}, InvalidArgument, "at least 1"),
+        ({"post_copy": True, "parallel_connections": 2}, Conflict, "use one of them"),
+        ({"remove_source_volumes": "all"}, InvalidArgument, "only disks that were copied"),
+    ],
+)
+def test_options_that_have_no_meaning(
+    moving: t.Callable[..., dict[str, t.Any]],
+    there: t.Callable[[str], str],
+    task: dict[str, t.Any],
+    error: type[Exception],
+    reason: str,
+) -> None:
+    with pytest.raises(error, match=reason):
+        moving("", destination_uri=there(EMPTY), **task)
+
+
+def test_a_full_pool_has_no_room(moving: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor) -> None:
+    """The pools of the test driver have 100 GiB."""
+    pool = hypervisor.connection.handle.storagePoolLookupByName("default")
+    xml = "<volume><name>{}</name><capacity unit='GiB'>60</capacity><allocation unit='GiB'>60</allocation></volume>"
+    pool.createXML(xml.format("mover.qcow2"))
+    with default_host() as (uri, other):
+        other.createXML(xml.format("huge"))
+        with pytest.raises(Conflict, match="has 40960 MiB left, and the disks of mover take 61440 MiB"):
+            moving(
+                DISK.format(name="mover.qcow2", target="vda"),
+                destination_uri=uri,
+                copy_storage="all",
+                storage_map={"default": other.name()},
+            )
+
+
+@pytest.mark.parametrize(("severity", "place"), [("error", "/var/lib/libvirt/images"), ("warning", "/srv/elsewhere")])
+def test_a_disk_that_both_should_share(
+    moving: t.Callable[..., dict[str, t.Any]], there: t.Callable[[str], str], severity: str, place: str
+) -> None:
+    """What a pool would show and does not is missing; what no pool shows cannot be seen."""
+    uri = there(f"<node>{POOL.format(name='default', path=place)}</node>")
+    disk = DISK.format(name="mover.qcow2", target="vda")
+    if severity == "error":
+        with pytest.raises(
+            Conflict, match="mover.qcow2 is not on .*; where the two share no storage, use copy_storage"
+        ):
+            moving(disk, destination_uri=uri)
+    else:
+        assert ("disks[vda]", "warning") in findings(moving(disk, destination_uri=uri))
+
+
+def test_media_that_are_not_there_are_ejected_if_asked(
+    moving: t.Callable[..., dict[str, t.Any]], there: t.Callable[[str], str]
+) -> None:
+    """Otherwise they hold the machine back."""
+    uri = there(f"<node>{POOL.format(name='default', path='/var/lib/libvirt/images')}</node>")
+    medium = """<disk type="file" device="cdrom"><source file="/var/lib/libvirt/images/setup.iso"/>
+    <target dev="sda" bus="sata"/><readonly/></disk>"""
+    plan = moving(medium, destination_uri=uri, media="eject")
+    assert plan["changes"][1:] == [
+        {"path": "disks[sda].path", "old": "/var/lib/libvirt/images/setup.iso", "new": None, "scope": "live"}
+    ]
+
+
+def test_snapshots_are_removed_first_if_asked(run: Run, hypervisor: Hypervisor, there: t.Callable[[str], str]) -> None:
+    """And the plan says so."""
+    hypervisor.machine("running").domain.snapshotCreateXML("<domainsnapshot><name>before</name></domainsnapshot>")
+    task = {"name": "running", "destination": "hv2", "destination_uri": there(EMPTY), "snapshots": "flatten"}
+    plan = run("vm_migrate", check=True, **task)
+    assert [change["path"] for change in plan["changes"]] == ["snapshots[before]", "hypervisor"]
+    assert hypervisor.machine("running").domain.snapshotNum() == 1
+    with pytest.raises(ArchipelError, match="could not be moved") as failed:
+        run("vm_migrate", **task)
+    assert [change["path"] for change in failed.value.changes] == ["snapshots[before]"]
+    assert hypervisor.machine("running").domain.snapshotNum() == 0
+
+
+def test_saved_memory_does_not_move(run: Run, there: t.Callable[[str], str]) -> None:
+    with pytest.raises(Conflict, match="saved has saved memory"):
+        run("vm_migrate", name="saved", destination="hv2", destination_uri=there(EMPTY), live=False)
+
+
+def test_volumes_made_for_a_move_that_fails_are_removed(
+    moving: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test driver cannot move machines: nothing is left on the other side."""
+    volume(hypervisor, "mover.qcow2", 8)
+    discarded = []
+    discard = QUESTIONS["discard"]
+    monkeypatch.setitem(QUESTIONS, "discard", lambda host, given: discarded.append(given) or discard(host, given))
+    with default_host() as (uri, other):
+        with pytest.raises(ArchipelError, match=r"mover could not be moved: .* It is running on hv1\.$"):
+            moving(
+                DISK.format(name="mover.qcow2", target="vda"),
+                check=False,
+                destination_uri=uri,
+                copy_storage="all",
+                storage_map={"default": other.name()},
+            )
+        assert discarded == [{"volumes": [[other.name(), "mover.qcow2"]]}]
+        assert other.listVolumes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"type": "kvm"}, ("type", "error", "runs no machines of the type kvm")),
+        ({"host_uuid": True}, ("host_uuid", "error", "the same host UUID")),
+        ({"libvirt": 999_001_002}, ("version", "warning", "older than 999.1.2 of hv1")),
+        ({"hostdev": True}, ("host_devices[0000:06:12.5]", "error", "use live: false")),
+    ],
+)
+def test_what_the_destination_finds(hypervisor: Hypervisor, change: dict[str, t.Any], found: tuple[str, ...]) -> None:
+    """What the test driver's two hosts cannot differ in is told to it as another source would."""
+    machine = hypervisor.machine("running")
+    document = machine.document()
+    document.set("type", change.get("type", "test"))
+    if "hostdev" in change:
+        address = {"domain": "0x0000", "bus": "0x06", "slot": "0x12", "function": "0x5"}
+        node = xmltree.element("hostdev", mode="subsystem", type="pci")
+        node.append(xmltree.element("source"))
+        node[0].append(xmltree.element("address", **address))
+        document.find("devices").append(node)
+    source = preflight.source_of(hypervisor)
+    if "host_uuid" in change:
+        hypervisor.capabilities.find("host").append(xmltree.element("uuid"))
+        hypervisor.capabilities.find("host/uuid").text = "aaaaaaaa-0000-4000-8000-00000000000a"
+        source = dataclasses.replace(source, uuid="aaaaaaaa-0000-4000-8000-00000000000a")
+    source = dataclasses.replace(source, libvirt=change.get("libvirt", source.libvirt))
+    needs = preflight.Needs(xmltree.serialise(document), True, False, (), source)
+    told = preflight.inspect(hypervisor, preflight.Needs.bind(needs.as_data()))["findings"]
+    assert [(f["what"], f["severity"]) for f in told] == [found[:2]]
+    assert found[2] in told[0]["msg"]
