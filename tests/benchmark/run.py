@@ -26,6 +26,7 @@ PARTS = {
     "converge": "Nothing to do",
     "info": "Information",
     "inventory": "Inventory",
+    "accounts": "Accounts",
     "contacts": "Contacts",
     "idle": "An idle agent",
     "latency": "Requests",
