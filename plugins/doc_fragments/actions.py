@@ -9,6 +9,68 @@ from __future__ import annotations
 class ModuleDocFragment:
     """One fragment per action, from its declaration in module_utils/archipel."""
 
+    VM_BULK = r"""
+options:
+  machines:
+    description:
+      - Names, patterns like web* or UUIDs of machines, of which any is to fit. C(*) is all of them.
+    type: list
+    elements: str
+  tags:
+    description:
+      - Only machines that have all of these tags.
+    type: list
+    elements: str
+  states:
+    description:
+      - Only machines that are in one of these states; in libvirt's words, not in those of O(state).
+    type: list
+    choices:
+      - nostate
+      - running
+      - blocked
+      - paused
+      - shutdown
+      - shutoff
+      - crashed
+      - pmsuspended
+    elements: str
+  state:
+    description:
+      - What each machine is to be.
+    type: str
+    choices:
+      - present
+      - absent
+      - running
+      - shutdown
+      - destroyed
+      - paused
+      - saved
+      - restarted
+      - reset
+  action:
+    description:
+      - 'What is to be done to each machine: an action of machines, or one of the hypervisor that is about
+        a machine, like vm_snapshot.'
+    type: str
+  arguments:
+    description:
+      - Arguments of O(action); with O(state), those that vm has beside it.
+    type: dict
+  max_parallel:
+    description:
+      - How many machines of the hypervisor at a time, at most 64.
+    type: int
+    default: 5
+  max_fail_percentage:
+    description:
+      - No further machines are begun when more than so many percent of the hypervisor's have failed;
+        0 stops at the first failure, 100 never.
+    type: float
+    default: 100
+"""
+
     VM_CLONE = r"""
 options:
   name:
@@ -3874,6 +3936,11 @@ options:
       - lease
       - agent
       - arp
+  brief:
+    description:
+      - Tell of the machine afterwards only its name, UUID and state, which spares reading its definition.
+    type: bool
+    default: false
 """
 
     VM_IMPORT = r"""

@@ -149,6 +149,13 @@ ENTITY_COMMAND: t.Final[Options] = {
 
 # Beside the options that an action declares: what its action plugin does with the answer.
 SCREENSHOT: t.Final[Options] = {"dest": {"type": "path"}}
+# Of several hypervisors, of which each is asked for its part.
+BULK: t.Final[Options] = {
+    "hypervisors": {"type": "list", "elements": "str"},
+    "sites": {"type": "list", "elements": "str"},
+    "max_parallel_total": {"type": "int"},
+    "timeout": {"type": "int", "default": 3600},
+}
 
 # Of a module that speaks with ejabberd itself, on the task's host. The rest is taken as above.
 SERVER: t.Final[Options] = {

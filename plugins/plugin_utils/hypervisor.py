@@ -11,7 +11,6 @@ import typing as t
 from ..module_utils._arguments import arguments_of, of_action
 from ..module_utils.archipel import errors
 from ..module_utils.archipel.actions import Action, actions_of
-from ..module_utils.archipel.host import Host
 from .action import PlatformAction, harmless
 from .xmpp import Client
 
@@ -42,7 +41,7 @@ def contact(client: Client, hypervisor: str, machine: str | None) -> str:
 class HypervisorAction(PlatformAction):
     """The action has the module's name, and its declaration, by ``owner``, gives the module's options."""
 
-    owner: type[Host]
+    owner: type
 
     # As a module it needs both.
     _requires_connection = True

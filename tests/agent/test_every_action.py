@@ -77,6 +77,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "hypervisor_info": ({}, "hypervisor"),
     "vm_info": ({"names": ["te*", "none"], "limit": 5}, "vms"),
     "vm": ({"name": "test", "state": "running", "definition": {}}, "changed"),
+    "vm_bulk": ({"machines": ["te*"], "state": "running"}, "job"),
     "vm_import": ({"name": "*", "check": True}, "vms"),
     "vm_screenshot": ({"name": "test"}, "screenshot"),
     "vm_sendkey": ({"name": "test", "text": "x\n"}, "changed"),

@@ -41,16 +41,28 @@ class Controller:
         """Seconds of a task, or of one that loops over machines, in a play that has nothing else and runs here."""
         loop = {} if machines is None else {"loop": "{{ machines }}", "loop_control": {"label": ""}}
         task = {module: arguments, "when": "wanted", **loop}
-        file = self.directory / "playbook.json"
-        file.write_text(
-            json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}])
-        )
 
         def play(*, wanted: bool) -> float:
             variables = json.dumps({"wanted": wanted, "machines": list(machines or ()) if wanted else []})
-            return self._run("ansible-playbook", "-i", NO_HOSTS, "-e", variables, str(file))[0]
+            return self._play("localhost", task, NO_HOSTS, "-e", variables)
 
         return play(wanted=True) - play(wanted=False)
+
+    def hosts(self, module: str, arguments: t.Mapping[str, t.Any], machines: t.Sequence[str], *, forks: int) -> float:
+        """Seconds of a task that each machine, a host of the inventory, has for itself, in a play that runs here."""
+        task = {module: arguments, "when": "wanted"}
+
+        def play(*, wanted: bool) -> float:
+            more = (f"--forks={forks}", "-e", json.dumps({"wanted": wanted}))
+            return self._play("all", task, ",".join([*machines, ""]), *more)
+
+        return play(wanted=True) - play(wanted=False)
+
+    def _play(self, hosts: str, task: t.Mapping[str, t.Any], inventory: str, *arguments: str) -> float:
+        """Seconds of a play with one task, and nothing else."""
+        file = self.directory / "playbook.json"
+        file.write_text(json.dumps([{"hosts": hosts, "connection": "local", "gather_facts": False, "tasks": [task]}]))
+        return self._run("ansible-playbook", "-i", inventory, *arguments, str(file))[0]
 
     def inventory(self, source: t.Mapping[str, t.Any], machines: t.Collection[str]) -> float:
         """Seconds of a listing, which has to name all these machines."""

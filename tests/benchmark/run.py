@@ -23,6 +23,8 @@ from stage import Stage  # noqa: E402
 
 PARTS = {
     "lifecycle": "Start and stop",
+    "bulk": "Many machines at once",
+    "hosts": "Machines as hosts",
     "converge": "Nothing to do",
     "info": "Information",
     "inventory": "Inventory",

@@ -48,6 +48,15 @@ class Host:
     connection: libvirt.virConnect
     names: list[str]
 
+    def expect(self, running: int, *, by: str) -> None:
+        """RuntimeError, unless so many machines run after that way has done its work."""
+        if (there := self.connection.numOfDomains()) != running:
+            raise RuntimeError(f"{there} machines run, not {running}, by {by}.")
+
+    def stop(self) -> None:
+        for domain in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            domain.destroy()
+
 
 class Process:
     """A program under observation."""
@@ -138,12 +147,12 @@ class Stage:
             server.stop()
 
     @contextlib.contextmanager
-    def agent(self, host: Host, server: Ejabberd, *, contacts: str = "none") -> t.Iterator[None]:
+    def agent(self, host: Host, server: Ejabberd, *, contacts: str = "none") -> t.Iterator[Process]:
         """An agent that is online with its contacts and has written its index."""
         with self.start_agent(host, server, self.room(), contacts=contacts) as agent:
             online(server, 1 if contacts == "none" else 1 + len(host.names))
             agent.settle()
-            yield
+            yield agent
 
     def start_agent(self, host: Host, server: Ejabberd, state_dir: pathlib.Path, *, contacts: str) -> Process:
         room = self.room()

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import dataclasses
 import typing as t
 
 from . import xmltree
-from .actions import Action, Phrase, action, actions_of, as_phrases
+from .actions import Action, Phrase, Progress, action, actions_of, as_phrases
 from .attachments import Attachments
+from .bulk import Bulk, BulkActions, Errand, Tally, together
 from .clones import Clones
 from .connection import doing
 from .console import Consoles
+from .errors import ArchipelError
 from .health import examine, past
 from .lifecycle import state_name
 from .machine import Machine, Result
+from .machines import Selectable
 from .networks import Networks
 from .nwfilters import NwFilters
 from .pools import Pools
@@ -30,8 +34,35 @@ from .volumes import Volumes
 _UNITS: t.Final = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
-class Hypervisor(Tagging, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones):
+class Hypervisor(
+    Tagging, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones, BulkActions
+):
     """What it is, and the actions of each kind of thing that it has."""
+
+    def carry_out(self, bulk: Bulk, progress: Progress) -> Result:
+        """In threads of this process: libvirt's connection may be used by several."""
+        errand = bulk.errand(ACTIONS, MACHINE_ACTIONS)
+        machines, missing = bulk.selector.choose(self.candidates(tags=bool(bulk.selector.tags)))
+        tally = Tally(bulk, machines, missing, progress)
+
+        def work() -> None:
+            while (machine := tally.take()) is not None:
+                tally.note(machine, self._attempt(errand, machine))
+
+        with concurrent.futures.ThreadPoolExecutor(max(tally.workers, 1)) as pool:
+            for worker in [pool.submit(work) for number in range(tally.workers)]:
+                worker.result()
+        return together({self.name: tally.result()}, check=bulk.check)
+
+    def _attempt(self, errand: Errand, machine: Selectable) -> Result | ArchipelError:
+        if errand.skipped:
+            return errand.skipped
+        try:
+            whose = self.machine(uuid=machine.uuid) if errand.own else self
+            given = errand.action.bind(errand.arguments_for(machine.uuid))
+            return errand.told(errand.action.function(whose, **given))
+        except ArchipelError as error:
+            return error
 
     @action(
         permission="view",

@@ -453,9 +453,9 @@ class Machine:
 
     @property
     def saved(self) -> bool:
-        """Whether it is off and its memory is kept."""
+        """Of a machine that is off, whether its memory is kept. A transient one is not off, but gone."""
         with doing(f"Look at {self.name}"):
-            return bool(self.domain.isPersistent() and self.domain.hasManagedSaveImage())
+            return bool(self.domain.hasManagedSaveImage())
 
     @action(permission="lifecycle", changes=True, phrases=("save", "hibernate"),
             says=_said(_OFF, "I have been saved and am off.", "I am being saved.", "I was saved already."))  # fmt: skip
@@ -484,15 +484,17 @@ class Machine:
         wait_timeout: float,
     ) -> Result:
         """Make a request and wait, if asked, until libvirt's events lead to one of the wanted states."""
-        with self.hypervisor.connection.watch(self.domain) as watch:
-            with doing(f"{verb.capitalize()} {self.name}"):
-                request()
-            if wait:
+        with doing(f"{verb.capitalize()} {self.name}"):
+            request()
+        new = self._state_or_off()
+        if wait and not self._reached(wanted, new):
+            # Mostly it has happened by now, and two calls are saved. Who watches looks again first.
+            with self.hypervisor.connection.watch(self.domain) as watch:
                 watch.until(
                     lambda: self._reached(wanted), wait_timeout,
                     otherwise=f"{self.name} did not become {' or '.join(sorted(wanted))}.",
                 )  # fmt: skip
-        new = self._state_or_off()
+            new = self._state_or_off()
         change = Change("state", old, new, "live")
         return {
             "changed": True,
@@ -501,8 +503,9 @@ class Machine:
             "state": new,
         }
 
-    def _reached(self, wanted: t.Collection[str]) -> bool:
-        state = self._state_or_off()
+    def _reached(self, wanted: t.Collection[str], state: str | None = None) -> bool:
+        """``state``, where it has just been asked for."""
+        state = state or self._state_or_off()
         if state == "crashed" and "crashed" not in wanted:
             raise OperationFailed(f"{self.name} has crashed ({self.status[1]}).")
         return state in wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import typing as t
 
 from . import belongings, migration
@@ -47,7 +48,7 @@ _PATTERN: t.Final = frozenset("*?[")  # what makes a name a pattern
 
 # Of vm, what can be said beside a state without defining anything; what else is given says what it says by default.
 _OF_LIFECYCLE: t.Final = frozenset(
-    ("name", "uuid", "names", "state", "force_after", "wait", "wait_timeout", "wait_for_ip", "check")
+    ("name", "uuid", "names", "state", "force_after", "wait", "wait_timeout", "wait_for_ip", "brief", "check")
 )
 _BY_DEFAULT: t.Final = {"apply": "live", "remove_volumes": "none"}
 
@@ -164,6 +165,16 @@ class Machines(Host):
             found.append((machine, condition))
         return sorted(found, key=lambda pair: pair[0].uuid)
 
+    def candidates(self, *, tags: bool) -> list[Candidate]:
+        """Every machine, to be selected from; with its tags, if they matter, at a call or two for each."""
+        found = []
+        for domain, state, _reason in self.states():
+            # It may go between the list and the look.
+            with contextlib.suppress(NotFound):
+                tagged = Machine(self, domain).read_tags() if tags else ()
+                found.append(Candidate(domain.UUIDString(), domain.name(), state_name(state), tagged))
+        return found
+
     @action(
         permission="define",
         changes=True,
@@ -209,6 +220,9 @@ class Machines(Host):
             WaitForIp,
             "Return only when the running machine has an address by this source, V(yes) is any. The result has it.",
         ] = "no",
+        brief: t.Annotated[
+            bool, "Tell of the machine afterwards only its name, UUID and state, which spares reading its definition."
+        ] = False,
         check: Check = False,
     ) -> Result:
         """Bring a machine to a definition and a state."""
@@ -223,7 +237,7 @@ class Machines(Host):
             wait=wait, wait_timeout=wait_timeout, wait_for_ip=wait_for_ip,
         )  # fmt: skip
         if names is None:
-            return converge(self, desired, check=check)
+            return converge(self, desired, check=check, brief=brief)
         if name or uuid or xml:
             raise InvalidArgument("names: several machines are named by it alone, without name, uuid or xml.")
         return self._converge_each(self._named(names), desired, check=check)
@@ -251,7 +265,7 @@ class Machines(Host):
             try:
                 result = converge(self, dataclasses.replace(desired, name=name), check=check, brief=True)
             except Unavailable as error:
-                error.changes = [*_of_all(vms), *_of_all([{"name": name, "changes": error.changes}])]
+                error.changes = [*of_all(vms), *of_all([{"name": name, "changes": error.changes}])]
                 raise
             except ArchipelError as error:
                 failures.append(error.message if name in error.message else f"{name}: {error.message}")
@@ -259,7 +273,7 @@ class Machines(Host):
                 continue
             told = ("changed", "msg", "changes", "restart_required", "restart_reasons")
             vms.append({**result["vm"], **{key: result[key] for key in told}})
-        changes = _of_all(vms)
+        changes = of_all(vms)
         if failures:
             raise OperationFailed(f"{len(failures)} of {len(names)} failed. {' '.join(failures)}", changes=changes)
         changed = [vm["name"] for vm in vms if vm["changed"]]
@@ -410,7 +424,7 @@ class Machines(Host):
         return migration.unchanged(vm)
 
 
-def _of_all(vms: t.Iterable[t.Mapping[str, t.Any]]) -> list[Result]:
+def of_all(vms: t.Iterable[t.Mapping[str, t.Any]]) -> list[Result]:
     """The changes of several machines, each with whose it is."""
     return [{**change, "path": f"{vm['name']}.{change['path']}"} for vm in vms for change in vm["changes"]]
 
@@ -418,3 +432,78 @@ def _of_all(vms: t.Iterable[t.Mapping[str, t.Any]]) -> list[Result]:
 def fits(name: str, pattern: str) -> bool:
     """Whether a machine of that name is meant; a name means itself, whatever its signs mean in a pattern."""
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+class Selectable(t.Protocol):
+    """A machine of which is known by what it can be selected."""
+
+    @property
+    def uuid(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def tags(self) -> t.Collection[str]: ...
+
+
+class Candidate(t.NamedTuple):
+    """As libvirt tells of it."""
+
+    uuid: str
+    name: str
+    state: str
+    tags: t.Collection[str]
+
+
+M = t.TypeVar("M", bound=Selectable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selector:
+    """The machines that fit any of ``machines`` (names, patterns, UUIDs), all ``tags`` and any of ``states``, as far as
+    they are given: None is whatever it is, an empty list of names is no machine."""
+
+    machines: t.Sequence[str] | None = None
+    tags: t.Sequence[str] = ()
+    states: t.Sequence[str] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.tags) or self.machines is not None or self.states is not None
+
+    @functools.cached_property
+    def _exact(self) -> frozenset[str]:
+        return frozenset(self.machines or ())
+
+    @functools.cached_property
+    def _uuids(self) -> frozenset[str]:
+        return frozenset(map(str.lower, self.machines or ()))
+
+    @functools.cached_property
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(name for name in self.machines or () if _PATTERN & {*name})
+
+    def means(self, machine: Selectable) -> bool:
+        return (
+            (self.machines is None or self._names(machine))
+            and {*machine.tags}.issuperset(self.tags)
+            and (self.states is None or machine.state in self.states)
+        )
+
+    def _names(self, machine: Selectable) -> bool:
+        named = machine.name in self._exact or machine.uuid in self._uuids
+        return named or any(fits(machine.name, pattern) for pattern in self._patterns)
+
+    def choose(self, there: t.Iterable[M]) -> tuple[list[M], list[str]]:
+        """Those that are meant, in order of their names, and what is named and is none of ``there``."""
+        machines = list(there)
+        names, uuids = {machine.name for machine in machines}, {machine.uuid for machine in machines}
+        missing = [
+            name
+            for name in self.machines or ()
+            if name not in names and name.lower() not in uuids and name not in self._patterns
+        ]
+        return sorted(filter(self.means, machines), key=lambda machine: machine.name), missing

@@ -21,6 +21,7 @@ from .authority import Authority
 from .config import Config, ConfigError
 from .contact import Contact
 from .dispatch import Dispatcher
+from .features.bulk import Bulks
 from .features.contacts import Contacts
 from .features.events import Events
 from .features.grants import Grants
@@ -92,12 +93,12 @@ class Agent:
         succession = Succession(self.schedules, self.link, self.peers)
         self.parking = Parking(self.link, self.session, self.pubsub, self.index, self.database)
         rooms = Rooms(xmpp.domain)
-        entity = HypervisorEntity(
-            self.link,
-            (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking, rooms),
-        )
+        bulks = Bulks(self.link)
+        features = (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking)
+        entity = HypervisorEntity(self.link, (*features, rooms, bulks))
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
+        bulks.attach(self.dispatcher, entity)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence, rooms)
         self.contacts = Contacts(
             config.contacts,

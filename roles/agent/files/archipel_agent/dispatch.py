@@ -26,7 +26,7 @@ from .authority import Authority
 from .entity import Entity, Result, asker
 from .features.events import Deed, Events
 from .features.jobs import Job, Jobs
-from .libvirt_link import LANES
+from .libvirt_link import LANES, MachineState
 
 # Requests of one JID that are under way, whatever they do.
 MAX_IN_FLIGHT = 256
@@ -96,8 +96,22 @@ class Dispatcher:
         if untrusted_name in entity.actions:
             if found := self._visible(entity, who, {untrusted_name: entity.actions[untrusted_name]}):
                 return found[untrusted_name]
-            self._refuse(Deed(untrusted_name, entity.key, (), who.bare, door))
+            self.refuse(Deed(untrusted_name, entity.key, (), who.bare, door))
         return find(self.visible(entity, who), untrusted_name)
+
+    def reached(
+        self,
+        entity: Entity,
+        who: slixmpp.JID,
+        action: Action,
+        arguments: dict[str, t.Any],
+        machines: t.Collection[MachineState],
+    ) -> list[MachineState]:
+        """Of these machines those to which they may do that, each by itself."""
+        may = functools.partial(self._authority.may, who, action, arguments=arguments)
+        if may(entity.here):
+            return list(machines)
+        return [] if action.reaches(arguments) else [m for m in machines if may(entity.place(m))]
 
     def _permit(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Filter:
         """Forbidden, when they may call the action, but not for what they ask. What they may be told of the result."""
@@ -107,11 +121,11 @@ class Dispatcher:
         if action.lists:
             theirs = {machine.uuid for machine in entity.within() if may(entity.place(machine))}
             return lambda result: {**result, action.lists: [i for i in result[action.lists] if i["uuid"] in theirs]}
-        meant = () if action.reaches(arguments) else entity.meant(action, arguments)
-        if meant and all(may(entity.place(machine)) for machine in meant):
+        meant = entity.meant(action, arguments)
+        if meant and len(self.reached(entity, request.who, action, arguments, meant)) == len(meant):
             return _all_of_it
         deed = Deed(action.name, entity.key, entity.subjects(action, arguments), request.who.bare, request.door)
-        self._refuse(deed)
+        self.refuse(deed)
         raise Forbidden(
             f"You may run {action.name} here for some machines only: name them, and ask for nothing that reaches beyond"
             " them, as new machines, devices, files and networks of the hypervisor do."
@@ -191,7 +205,8 @@ class Dispatcher:
                 for made in _made(name, changes):
                     await request.entity.give(made, request.who.bare)
 
-    def _refuse(self, deed: Deed) -> None:
+    def refuse(self, deed: Deed) -> None:
+        """Leave an event of what they may not, and asked for all the same."""
         key, now = (deed.who, deed.entity, deed.action, deed.door), time.monotonic()
         if now - self._refused.get(key, -REFUSALS_APART) < REFUSALS_APART:
             return

@@ -43,9 +43,9 @@ class HypervisorEntity:
 
     async def run(self, action: Action, arguments: dict[str, t.Any], progress: Progress) -> Result:
         provider = self._providers.get(action.name)
-        if provider is not None:
-            return t.cast(Result, await action.function(provider, **arguments))
         given = with_progress(action, arguments, progress)
+        if provider is not None:
+            return t.cast(Result, await action.function(provider, **given))
         return await self._link.perform(lane_of(action), lambda hypervisor: action.function(hypervisor, **given))
 
     def subjects(self, action: Action, arguments: t.Mapping[str, t.Any]) -> tuple[str, ...]:
@@ -74,11 +74,15 @@ class HypervisorEntity:
         """The machines here that are named, by pattern too, and what is named and is not here."""
         uuids = {canonical_uuid(arguments["uuid"])} if arguments.get("uuid") else set()
         names = {*(arguments.get("names") or ()), arguments.get("name")} - {None}
-        known = {state.name: state for state in self._link.machines.values()}
+        machines = self._link.machines
+        if not names:
+            # One by its UUID is asked for thousands of times in a row.
+            return [machines[uuid] for uuid in uuids & machines.keys()], uuids - machines.keys()
+        known = {state.name: state for state in machines.values()}
         patterns = [name for name in names - known.keys() if "*" in name or "?" in name or "[" in name]
         found = [
             state
             for name, state in known.items()
             if name in names or state.uuid in uuids or any(fits(name, pattern) for pattern in patterns)
         ]
-        return found, (names - known.keys() - set(patterns)) | (uuids - self._link.machines.keys())
+        return found, (names - known.keys() - set(patterns)) | (uuids - machines.keys())

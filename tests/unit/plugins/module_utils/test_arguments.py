@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[4]
 OF_AGENT = {**actions_of(Schedules, "hypervisor"), **actions_of(Parking, "hypervisor")}
 SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
+    "vm_bulk": {**_arguments.of_action(ACTIONS["vm_bulk"]), **_arguments.BULK},
     "vm_screenshot": {**_arguments.of_action(ACTIONS["vm_screenshot"]), **_arguments.SCREENSHOT},
     "pubsub_node": _arguments.PUBSUB_NODE,
     "schedule": _arguments.SCHEDULE,

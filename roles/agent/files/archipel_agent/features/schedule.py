@@ -24,13 +24,13 @@ from archipel.elements import Change
 from archipel.errors import ArchipelError, Conflict, Forbidden, InvalidArgument, NotFound, Unavailable, UnknownAction
 from archipel.hypervisor import MACHINE_ACTIONS
 from archipel.machine import canonical_uuid
-from archipel.machines import fits
+from archipel.machines import Selector, fits
 from archipel.plan import Plan
 
 from ..database import durably
 from ..dispatch import Dispatcher, Request
 from ..entity import Entity, Result, asker
-from ..libvirt_link import Link, MachineState
+from ..libvirt_link import Link
 from ..machine_entity import MachineEntity
 from ..recurrence import Cron, Once, Rule, instant, written
 from .events import Events
@@ -76,14 +76,11 @@ class Order:
 
     @property
     def selects(self) -> bool:
-        return bool(self.machines or self.tags or self.states)
+        return bool(self.selector)
 
-    def means(self, machine: MachineState) -> bool:
-        return (
-            (not self.machines or any(fits(machine.name, pattern) for pattern in self.machines))
-            and machine.tags.issuperset(self.tags)
-            and (not self.states or machine.state in self.states)
-        )
+    @property
+    def selector(self) -> Selector:
+        return Selector(self.machines or None, self.tags, self.states or None)
 
     def after(self, when: datetime.datetime) -> datetime.datetime | None:
         """The next time; it may take a second to find, or InvalidArgument."""
@@ -228,7 +225,9 @@ class Schedules:
         machine: t.Annotated[
             str | None, "Name or UUID of a machine, to which it is done and with which the schedule moves."
         ] = None,
-        machines: t.Annotated[list[str] | None, "Do it to the machines that then have these names or patterns."] = None,
+        machines: t.Annotated[
+            list[str] | None, "Do it to the machines that then have these names, patterns or UUIDs."
+        ] = None,
         tags: t.Annotated[list[str] | None, "Do it to the machines that then have all of these tags."] = None,
         states: t.Annotated[list[str] | None, "Do it to the machines that then are in one of these states."] = None,
         at: t.Annotated[str | None, "Once, at this time with its zone (ISO 8601)."] = None,
@@ -371,12 +370,12 @@ class Schedules:
         """Whom it is about at this moment."""
         if not schedule.machine and not schedule.order.selects:
             return [self._hypervisor]
-        return [
-            MachineEntity(self._link, machine)
-            for machine in sorted(self._link.machines.values(), key=lambda machine: machine.name)
-            if self.is_here(machine.uuid)
-            and (machine.uuid == schedule.machine if schedule.machine else schedule.order.means(machine))
-        ]
+        here = [machine for machine in self._link.machines.values() if self.is_here(machine.uuid)]
+        if schedule.machine:
+            meant = [machine for machine in here if machine.uuid == schedule.machine]
+        else:
+            meant = schedule.order.selector.choose(here)[0]
+        return [MachineEntity(self._link, machine) for machine in meant]
 
     def is_here(self, uuid: str) -> bool:
         """Whether this hypervisor speaks for the machine."""

@@ -1,0 +1,15 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of the module vm_bulk."""
+
+from __future__ import annotations
+
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.bulk import BulkActions
+from ansible_collections.archipel.orchestrator.plugins.plugin_utils.bulk import Bulk
+
+
+class ActionModule(Bulk):
+    """The action vm_bulk of one hypervisor, or of several."""
+
+    owner = BulkActions
