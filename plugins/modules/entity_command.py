@@ -16,6 +16,7 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection.platform
   - archipel.orchestrator.connection.options
 attributes:

@@ -17,15 +17,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.hypervisor_tags
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows the tags before and after.
-    support: full
+    details:
+      - Shows the tags before and after.
 seealso:
   - module: archipel.orchestrator.vm_tags
   - module: archipel.orchestrator.hypervisor_info

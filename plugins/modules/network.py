@@ -18,15 +18,9 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.network
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
-  diff_mode:
-    description: Shows what changes, in the words of the options.
-    support: full
 seealso:
   - module: archipel.orchestrator.network_info
   - module: archipel.orchestrator.nwfilter

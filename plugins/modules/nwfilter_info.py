@@ -15,15 +15,9 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.nwfilter_info
+  - archipel.orchestrator.attributes.info
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Changes nothing in any mode.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 seealso:
   - module: archipel.orchestrator.nwfilter
 """

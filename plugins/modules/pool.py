@@ -19,15 +19,9 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.pool
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
-  diff_mode:
-    description: Shows what changes, in the words of the options.
-    support: full
 seealso:
   - module: archipel.orchestrator.pool_info
   - module: archipel.orchestrator.volume

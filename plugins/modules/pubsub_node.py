@@ -16,15 +16,13 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection.platform
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows the node before and after, as far as it is named.
-    support: full
+    details:
+      - Shows the node before and after, as far as it is named.
 options:
   name:
     description:

@@ -17,15 +17,13 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection.platform
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows the role before and after.
-    support: full
+    details:
+      - Shows the role before and after.
 options:
   name:
     description:

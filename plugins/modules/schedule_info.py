@@ -14,15 +14,9 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes.info
   - archipel.orchestrator.connection.platform
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 options:
   name:
     description:

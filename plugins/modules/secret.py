@@ -18,15 +18,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.secret
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows what changes, without the value.
-    support: full
+    details:
+      - Shows what changes, without the value.
 seealso:
   - module: archipel.orchestrator.pool
   - module: archipel.orchestrator.volume

@@ -23,17 +23,14 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
-    description: Tells exactly what the run would change, without changing it. Where only the guest system knows
-      (whether it gives back memory or lets go of a disk), the run can find that it does not; then the change's
-      C(scope) is C(config) instead of C(live).
-    support: full
-  diff_mode:
-    description: Shows the changes in the words of the task.
-    support: full
+    details:
+      - Where only the guest system knows (whether it gives back memory or lets go of a disk), the run can find that it
+        does not; then the change's C(scope) is C(config) instead of C(live).
 seealso:
   - module: archipel.orchestrator.vm_info
   - module: archipel.orchestrator.vm_import

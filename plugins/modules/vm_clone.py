@@ -28,15 +28,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_clone
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows which volumes and machine would come.
-    support: full
+    details:
+      - Shows which volumes and machine would come.
 seealso:
   - module: archipel.orchestrator.vm
   - module: archipel.orchestrator.vm_snapshot

@@ -19,15 +19,15 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_console_info
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
     description: Tells which passwords would be set, without setting them.
-    support: full
   diff_mode:
-    description: Shows which passwords were set, but not what they are.
-    support: full
+    details:
+      - Shows which passwords were set, but not what they are.
 seealso:
   - module: archipel.orchestrator.vm_screenshot
   - module: archipel.orchestrator.vm_sendkey

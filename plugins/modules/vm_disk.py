@@ -28,16 +28,14 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_disk
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
-    description: Tells exactly what the run would change, without changing it. Where only the guest system knows whether
-      it lets something go, the run can find that it does not; then the change waits for the next start.
-    support: full
-  diff_mode:
-    description: Shows the changes in the words of the task.
-    support: full
+    details:
+      - Where only the guest system knows whether it lets something go, the run can find that it does not; then the
+        change waits for the next start.
 seealso:
   - module: archipel.orchestrator.vm
   - module: archipel.orchestrator.vm_media

@@ -16,15 +16,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_import
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows which machines are or were managed.
-    support: full
+    details:
+      - Shows which machines are or were managed.
 seealso:
   - module: archipel.orchestrator.vm
   - module: archipel.orchestrator.vm_info

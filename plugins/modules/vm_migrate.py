@@ -20,15 +20,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_migrate
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows the hypervisor before and after.
-    support: full
+    details:
+      - Shows the hypervisor before and after.
 seealso:
   - module: archipel.orchestrator.vm
   - module: archipel.orchestrator.vm_info

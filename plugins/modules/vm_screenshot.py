@@ -25,12 +25,12 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_screenshot
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
     description: Tells whether the file would change, without writing it.
-    support: full
   diff_mode:
     description: There is nothing to show.
     support: none

@@ -16,15 +16,15 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_sendkey
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
   check_mode:
     description: Tells which keys would be pressed, without pressing them.
-    support: full
   diff_mode:
-    description: Shows the keys, but not a text, which may be a password.
-    support: full
+    details:
+      - Shows the keys, but not a text, which may be a password.
 seealso:
   - module: archipel.orchestrator.vm_console_info
   - module: archipel.orchestrator.vm_screenshot

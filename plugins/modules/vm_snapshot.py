@@ -25,15 +25,13 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_snapshot
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows which snapshots come and go.
-    support: full
+    details:
+      - Shows which snapshots come and go.
 seealso:
   - module: archipel.orchestrator.vm_snapshot_info
   - module: archipel.orchestrator.vm_clone

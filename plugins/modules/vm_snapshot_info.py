@@ -16,15 +16,9 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_snapshot_info
+  - archipel.orchestrator.attributes.info
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Changes nothing anyway.
-    support: full
-  diff_mode:
-    description: Changes nothing, so there is no difference to show.
-    support: none
 seealso:
   - module: archipel.orchestrator.vm_snapshot
 """

@@ -16,15 +16,9 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.volume_info
+  - archipel.orchestrator.attributes.info
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
-attributes:
-  check_mode:
-    description: Changes nothing.
-    support: full
-  diff_mode:
-    description: Changes nothing.
-    support: none
 seealso:
   - module: archipel.orchestrator.volume
   - module: archipel.orchestrator.pool_info

@@ -17,6 +17,7 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection.options
   - archipel.orchestrator.connection.server
 options:
@@ -61,12 +62,9 @@ options:
       - remove
     default: add
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows what changes of the group.
-    support: full
+    details:
+      - Shows what changes of the group.
 seealso:
   - module: archipel.orchestrator.xmpp_user
 """

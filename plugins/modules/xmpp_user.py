@@ -16,6 +16,7 @@ description:
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection.options
   - archipel.orchestrator.connection.server
 options:
@@ -65,12 +66,9 @@ options:
     type: bool
     default: false
 attributes:
-  check_mode:
-    description: Tells exactly what the run would change, without changing it.
-    support: full
   diff_mode:
-    description: Shows which accounts come and go; never a password.
-    support: full
+    details:
+      - Shows which accounts come and go; never a password.
 seealso:
   - module: archipel.orchestrator.xmpp_group
 """
