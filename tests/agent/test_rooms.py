@@ -191,8 +191,8 @@ async def test_rights_are_those_of_the_account_and_not_of_the_nickname(world: Wo
         await room.until(lambda: len(room.answers("test")) == 2)
         assert "I am paused" in (await room.asks("test: pause", "test"))[0]
         for kind, who in (("refused", STRANGER), ("changed", "admin@xmpp.test")):
-            found = lambda kind=kind: [e["who"] for e in admin.events(kind) if e["action"] == "pause"]  # noqa: E731
-            assert await admin.until(found) == [who]
+            told = await admin.until(lambda kind=kind: [e["who"] for e in admin.events(kind) if e["action"] == "pause"])
+            assert told == [who]
 
 
 async def test_an_account_that_looks_like_a_room_is_none(world: World) -> None:
