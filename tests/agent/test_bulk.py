@@ -43,10 +43,8 @@ async def stage(world: World) -> t.AsyncIterator[tuple[Agent, Client]]:
 async def known(agent: Agent) -> None:
     """Return when the agent has learned something of a machine."""
     learned = asyncio.Event()
-    callback = lambda _old, _new: learned.set()  # noqa: E731
-    agent.link.changed.append(callback)
+    agent.link.changed.append(lambda _old, _new: learned.set())
     await learned.wait()
-    agent.link.changed.remove(callback)
 
 
 async def bulk(person: Client, **arguments: t.Any) -> Result:

@@ -438,16 +438,20 @@ class Selectable(t.Protocol):
     """A machine of which is known by what it can be selected."""
 
     @property
-    def uuid(self) -> str: ...
+    def uuid(self) -> str:
+        """As libvirt writes it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Unique on its hypervisor."""
 
     @property
-    def state(self) -> str: ...
+    def state(self) -> str:
+        """In libvirt's words."""
 
     @property
-    def tags(self) -> t.Collection[str]: ...
+    def tags(self) -> t.Collection[str]:
+        """Empty where they do not matter."""
 
 
 class Candidate(t.NamedTuple):
