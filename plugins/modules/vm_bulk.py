@@ -20,6 +20,7 @@ author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
   - archipel.orchestrator.actions.vm_bulk
+  - archipel.orchestrator.attributes
   - archipel.orchestrator.connection
   - archipel.orchestrator.connection.options
 options:
@@ -51,8 +52,8 @@ attributes:
     details:
       - Of actions that have no check mode of their own, like C(reboot), nothing is told. States have one.
   diff_mode:
-    description: Shows what changed, by machine.
-    support: full
+    details:
+      - Shows it by machine.
 notes:
   - When O(max_fail_percentage) stops a hypervisor, those that have not been asked yet are not asked.
 seealso:
