@@ -96,6 +96,9 @@ hypervisor:
     site:
       description: Where it stands, as its agent's configuration says; null with O(via=libvirt).
       type: str
+    coordinates:
+      description: Where that is, C(latitude) and C(longitude) in degrees; null where nobody says so.
+      type: dict
     tags:
       description: Its own tags, in order; null with O(via=libvirt).
       type: list

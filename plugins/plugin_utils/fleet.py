@@ -78,6 +78,7 @@ class Hypervisor:
     libvirt_version: str
     tags: tuple[str, ...] = ()
     site: str | None = None
+    coordinates: dict[str, float] | None = None
     uri: str | None = None
     online: bool = True
 
@@ -93,7 +94,16 @@ class Hypervisor:
             libvirt_version=str(untrusted.get("libvirt_version") or ""),
             tags=_tags(untrusted.get("tags")),
             site=next(iter(_tags([untrusted.get("site")])), None),
+            coordinates=_coordinates(untrusted.get("coordinates")),
         )
+
+
+def _coordinates(untrusted: t.Any) -> dict[str, float] | None:
+    """None for what is no place on earth."""
+    told = untrusted if isinstance(untrusted, dict) else {}
+    degrees = {key: told.get(key) for key in ("latitude", "longitude")}
+    numbers = [value for value in degrees.values() if isinstance(value, (int, float)) and -180 <= value <= 180]
+    return {key: float(t.cast(float, value)) for key, value in degrees.items()} if len(numbers) == 2 else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,9 @@ def test_a_right_configuration_passes(world: World) -> None:
         ("state_dir = '", "state_dir = '/nosuch", "state_dir: /nosuch"),
         ("state_dir = '", "exchange = ['srv']\nstate_dir = '", "exchange: srv is not a directory"),
         ("state_dir = '", "site = 'no place'\nstate_dir = '", "site: 'no place' cannot be a site's name"),
+        ("state_dir = '", "coordinates = {latitude = 91, longitude = 0}\nstate_dir = '", "coordinates.latitude: 91.0"),
+        ("state_dir = '", "coordinates = {latitude = nan, longitude = 0}\nstate_dir = '", "coordinates.latitude: nan"),
+        ("state_dir = '", "coordinates = {latitude = '1'}\nstate_dir = '", "coordinates.latitude: '1' is not a number"),
     ],
 )
 def test_faults_of_the_file_are_named(world: World, old: str, new: str, fault: str) -> None:

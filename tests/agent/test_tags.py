@@ -9,6 +9,7 @@ import asyncio
 
 import libvirt
 from archipel import xmltree
+from archipel_agent.config import Coordinates
 from archipel_agent.daemon import Agent
 from client import Client
 from world import TEST_UUID, World, contact_of, machine
@@ -77,10 +78,12 @@ async def test_a_definition_from_elsewhere_does_not_tag(world: World) -> None:
 async def test_a_hypervisor_keeps_its_tags_over_a_restart(world: World) -> None:
     """In its database, and in its item of the index, which has its site as well."""
     own = "hypervisor:hv1"
-    async with world.agent(site="geneva") as agent, world.person() as admin:
+    place = Coordinates(46.2, 6.15)
+    async with world.agent(site="geneva", coordinates=place) as agent, world.person() as admin:
         assert await admin.says(HV1, "tag yourself ssd,fast") == "hv1: changed tags."
         await admin.until(lambda: (own, ["fast", "ssd"]) in told_tags(admin))
-        assert (await admin.items("/archipel/machines"))[own]["site"] == "geneva"
+        item = (await admin.items("/archipel/machines"))[own]
+        assert (item["site"], item["coordinates"]) == ("geneva", {"latitude": 46.2, "longitude": 6.15})
         assert not (await admin.call(HV1, "hypervisor_tags", {"tags": ["ssd"]}))["changed"]
     async with world.agent() as agent, world.person() as admin:
         told = (await admin.call(HV1, "hypervisor_info"))["hypervisor"]

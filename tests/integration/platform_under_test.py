@@ -24,6 +24,7 @@ HYPERVISOR = "hv1"
 CONFIGURATION = """
 name = "{hypervisor}"
 site = "lab-1"
+coordinates = {{latitude = 46.2, longitude = 6}}
 state_dir = "{directory}/state"
 administrators = ["{administrator}"]
 [xmpp]

@@ -100,6 +100,7 @@ def test_tags_and_sites_become_groups(xmpp: t.Any, source: dict[str, t.Any], pla
     assert variables["web1"]["archipel_tags"] == ["acme:eu", "web"]
     assert variables["db1"]["archipel_tags"] == []
     assert variables["web1"]["archipel_site"] == variables["hv1"]["archipel_site"] == "lab-1"
+    assert variables["hv1"]["archipel_coordinates"] == {"latitude": 46.2, "longitude": 6.0}
     by_libvirt = xmpp.inventory({"uris": [platform.uri]})
     assert hosts(by_libvirt, "tag_web") == ["web1", "web2"]
     assert not [group for group in by_libvirt if group.startswith("site_")]

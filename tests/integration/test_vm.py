@@ -75,8 +75,11 @@ def test_info_of_machines_and_of_the_hypervisor_is_the_same_both_ways(over: t.Ca
     assert [vm.items() < whole.items() for vm, whole in zip(brief["vms"], everything["vms"], strict=True)] == [True]
     assert hypervisor["hypervisor"]["name"] == "hv1"
     # What its agent alone knows of it.
-    sites, tags = ([way[-1]["hypervisor"].pop(key) for way in (by_libvirt, over_xmpp)] for key in ("site", "tags"))
+    sites, places, tags = (
+        [way[-1]["hypervisor"].pop(key) for way in (by_libvirt, over_xmpp)] for key in ("site", "coordinates", "tags")
+    )
     assert sites == [None, "lab-1"]
+    assert places == [None, {"latitude": 46.2, "longitude": 6.0}]
     assert (tags[0], type(tags[1])) == (None, list)
     assert over_xmpp == by_libvirt
 

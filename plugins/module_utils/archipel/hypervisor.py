@@ -135,6 +135,7 @@ class Hypervisor(
                 "memory": memory,
                 "uuid": xmltree.read(self.capabilities, "host/uuid"),
                 "site": self.label and self.label.site,
+                "coordinates": self.label and self.label.coordinates,
                 "tags": self.label and list(self.label.tags),
                 "machines": {"total": sum(counts.values()), **counts},
             }

@@ -34,6 +34,8 @@ class Label(t.Protocol):
     """Where a hypervisor stands, and its own tags. libvirt has no place for them."""
 
     site: str | None
+    # ``latitude`` and ``longitude`` in degrees.
+    coordinates: t.Mapping[str, float] | None
 
     @property
     def tags(self) -> Tags:

@@ -18,7 +18,7 @@ from archipel.actions import nearest
 from archipel.tags import FORM, TAG
 
 DEFAULT_FILE: t.Final = pathlib.Path("/etc/archipel/agent.toml")
-_NAMES: t.Final = {str: "a string", int: "a whole number", tuple: "a list of strings", dict: "a table"}
+_NAMES: t.Final = {str: "a string", int: "a whole number", float: "a number", tuple: "a list of strings"}
 
 
 class ConfigError(Exception):
@@ -71,10 +71,19 @@ class Push:
 
 
 @dataclasses.dataclass(frozen=True)
+class Coordinates:
+    """Degrees of WGS 84, to the north and to the east."""
+
+    latitude: float
+    longitude: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """``contacts``: which machines are contacts, ``managed``, ``all`` or ``none``. ``administrators`` and ``peers`` are
     bare JIDs; peers are the other hypervisors' accounts. Below the directories ``exchange`` who may change storage can
-    have files read into volumes and written from them. ``site`` is where the hypervisor stands, a word like a tag."""
+    have files read into volumes and written from them. ``site`` is where the hypervisor stands, a word like a tag,
+    and ``coordinates`` where that is."""
 
     name: str
     xmpp: Xmpp
@@ -85,6 +94,7 @@ class Config:
     peers: tuple[str, ...] = ()
     exchange: tuple[str, ...] = ()
     site: str | None = None
+    coordinates: Coordinates | None = None
     push: tuple[Push, ...] = ()
 
     @property
@@ -143,6 +153,8 @@ def _value(hint: t.Any, value: t.Any, where: str, faults: list[str]) -> t.Any:
         return tuple(_value(t.get_args(hint)[0], item, f"{where}[{i}]", faults) for i, item in enumerate(value))
     if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
     if kind in (str, int) and isinstance(value, kind) and not isinstance(value, bool):
         return value
     wanted = "a string" if kind is pathlib.Path else _NAMES.get(kind, "a table")
@@ -155,6 +167,10 @@ def _contradictions(config: Config) -> t.Iterator[str]:
         yield f"contacts: {config.contacts!r} is not possible; it is one of managed, all, none."
     if config.site is not None and not TAG.fullmatch(config.site):
         yield f"site: {config.site!r} cannot be a site's name; it has {FORM}."
+    for key, most in (("latitude", 90), ("longitude", 180)):
+        # NaN is not in the range either.
+        if config.coordinates is not None and not -most <= (degrees := getattr(config.coordinates, key)) <= most:
+            yield f"coordinates.{key}: {degrees} is not between -{most} and {most}."
     if not 0 < config.xmpp.port < 65536:
         yield f"xmpp.port: {config.xmpp.port} is not a port."
     for key, jids in (

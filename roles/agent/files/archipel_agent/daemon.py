@@ -75,7 +75,7 @@ class Agent:
         self.jobs = Jobs(self.database, self.events)
         self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
         self.health = Health(self.database, config.state_dir / "agent.db")
-        self.label = Label(config.site, self.database)
+        self.label = Label(config.site, config.coordinates, self.database)
         self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health, self.label)
         self.grants = Grants(self.authority, self.link, self.session, self.pubsub, self.database, self.events)
         self.groups = Groups(self.authority, self.session, self.pubsub, self.database)

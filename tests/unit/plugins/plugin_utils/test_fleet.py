@@ -49,6 +49,10 @@ def test_tags_and_sites_are_words() -> None:
     assert machine(tags="web").tags == machine().tags == ()
     told = {"name": "hv1", "site": "geneva", "tags": ["ssd"]}
     assert (Hypervisor.read(told).site, Hypervisor.read(told).tags) == ("geneva", ("ssd",))
+    place = {"latitude": 46.2, "longitude": -6}
+    assert Hypervisor.read({**told, "coordinates": place}).coordinates == place
+    for wrong in ({**place, "longitude": "{{ 1 }}"}, {"latitude": 0}, {**place, "latitude": 1e9}, "geneva"):
+        assert Hypervisor.read({**told, "coordinates": wrong}).coordinates is None
     assert Hypervisor.read({**told, "site": "{{ 1 }}"}).site is Hypervisor.read({"name": "hv1"}).site is None
 
 

@@ -1,15 +1,18 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the hypervisor is found by beside its name: its configuration's site, and its tags."""
+"""What the hypervisor is found by beside its name: its configuration's site and coordinates, and its tags."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 import typing as t
 
 from archipel.tags import Tags
+
+from ..config import Coordinates
 
 TIMEOUT = 10
 
@@ -17,8 +20,11 @@ TIMEOUT = 10
 class Label:
     """A Label for the core, which tags in its worker threads. ``changed`` are called when the tags are others."""
 
-    def __init__(self, site: str | None, database: sqlite3.Connection) -> None:
+    def __init__(self, site: str | None, coordinates: Coordinates | None, database: sqlite3.Connection) -> None:
         self.site = site
+        self.coordinates: t.Mapping[str, float] | None = (
+            None if coordinates is None else dataclasses.asdict(coordinates)
+        )
         self.changed: list[t.Callable[[], None]] = []
         self._database = database
         self._loop = asyncio.get_running_loop()

@@ -188,6 +188,7 @@ class Kept:
     """A hypervisor's label, as its agent keeps it."""
 
     site = "geneva"
+    coordinates: t.ClassVar = {"latitude": 46.2, "longitude": 6.15}
     tags: tags.Tags = ()
 
     def tag(self, tags: tags.Tags) -> None:
@@ -204,7 +205,7 @@ def test_a_hypervisor_is_tagged_where_somebody_keeps_it(connection: Connection) 
     assert plan["changes"] == done["changes"] == [{"path": "tags", "old": [], "new": ["ssd"], "scope": "live"}]
     assert (plan["changed"], done["changed"], again["changed"]) == (True, True, False)
     told = host.hypervisor_info()["hypervisor"]
-    assert (told["site"], told["tags"]) == ("geneva", ["ssd"])
+    assert (told["site"], told["coordinates"], told["tags"]) == ("geneva", Kept.coordinates, ["ssd"])
 
 
 def test_libvirt_alone_cannot_tag_a_hypervisor(run: Run) -> None:
@@ -212,4 +213,4 @@ def test_libvirt_alone_cannot_tag_a_hypervisor(run: Run) -> None:
     with pytest.raises(Unsupported, match="no place for tags of hv1 itself; its agent keeps them"):
         run("hypervisor_tags", tags=["ssd"])
     told = run("hypervisor_info")["hypervisor"]
-    assert (told["site"], told["tags"]) == (None, None)
+    assert (told["site"], told["coordinates"], told["tags"]) == (None, None, None)
