@@ -60,7 +60,7 @@ def eject(domain: t.Any, targets: t.Collection[str]) -> None:
 def expect(domain: t.Any, places: t.Iterable[Place]) -> None:
     """Name the disks that get another pool by that pool: which path they have there is not known yet."""
     for place in places:
-        node = _disk(domain, place.target)
+        node = disk(domain, place.target)
         if place.new_pool and node is not None:
             PATH.write(node, "")
             node.set("type", "volume")
@@ -72,7 +72,7 @@ def store(domain: t.Any, places: t.Iterable[Place], paths: Map) -> None:
     """Have the disks that get another pool where they are on the destination, by target; what was noted as made for
     this machine goes along."""
     for place in places:
-        node = _disk(domain, place.target)
+        node = disk(domain, place.target)
         if not place.new_pool or node is None:
             continue
         PATH.write(node, paths[place.target])
@@ -81,6 +81,7 @@ def store(domain: t.Any, places: t.Iterable[Place], paths: Map) -> None:
             belongings.note(domain, place.new_pool, place.volume)
 
 
-def _disk(domain: t.Any, target: str) -> t.Any:
+def disk(domain: t.Any, target: str) -> t.Any:
+    """The disk of that target; None where there is none."""
     disks = domain.iterfind("devices/disk")
-    return next((disk for disk in disks if xmltree.read(disk, "target/@dev") == target), None)
+    return next((node for node in disks if xmltree.read(node, "target/@dev") == target), None)

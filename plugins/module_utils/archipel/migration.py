@@ -344,11 +344,9 @@ class _Passage:
 
     def _base(self, target: str) -> tuple[str | None, str | None]:
         """The backing file of a disk and its format, which libvirt tells of a running machine."""
-        for disk in self.document.iterfind("devices/disk"):
-            if xmltree.read(disk, "target/@dev") == target:
-                base = xmltree.read(disk, "backingStore/source/@file") or xmltree.read(disk, "backingStore/source/@dev")
-                return base, xmltree.read(disk, "backingStore/format/@type")
-        return None, None
+        disk = mapping.disk(self.document, target)
+        base = xmltree.read(disk, "backingStore/source/@file") or xmltree.read(disk, "backingStore/source/@dev")
+        return base, xmltree.read(disk, "backingStore/format/@type")
 
     def _needs(self, copied: t.Sequence[Copied]) -> Needs:
         domain = xmltree.parse_trusted(xmltree.serialise(self.document))
@@ -400,7 +398,7 @@ class _Passage:
             if place.new_pool:
                 yield Change(f"disks[{place.target}].pool", place.pool, place.new_pool, scope)
         for target in self.ejected:
-            node = next(d for d in self.document.iterfind("devices/disk") if xmltree.read(d, "target/@dev") == target)
+            node = mapping.disk(self.document, target)
             yield Change(f"disks[{target}].path", images.path_of(self.host.connection.handle, node), None, scope)
 
     # -- what is done
