@@ -135,14 +135,15 @@ class Campaign:
             self._over.wait(1)
             return
         (here,) = places
-        if verb == "move":
+        (vm,) = self.ask(here, "vm_info", name=name)["vms"]
+        if vm["state"] != "running":
+            self.ask(here, "vm", name=name, state="running")
+            self.report.actions["running"] += 1
+        elif verb == "move":
             self.move(name, here, next(hv for hv in HYPERVISORS if hv != here))
         else:
             self.ask(here, "vm", name=name, state=verb, wait_timeout=20, force_after=5)
             self.report.actions[verb] += 1
-        if verb != "move" or self.ask(here, "vm_info", name=name, state=["shutoff", "paused"])["vms"]:
-            self.ask(here, "vm", name=name, state="running")
-            self.report.actions["running"] += 1
 
     def move(self, name: str, source: str, destination: str) -> None:
         begun = self.ask(
@@ -160,7 +161,7 @@ class Campaign:
                 removal = self.ask(source, "volume", pool="default", name=f"{name}.qcow2", state="absent")
                 self.client.job(f"{source}@{XMPP_DOMAIN}/{source}", removal["job"], timeout=30)
                 return
-            self._over.wait(1)
+            time.sleep(2)
 
     # What is broken
 

@@ -214,6 +214,25 @@ async def test_a_move_that_libvirt_was_lost_in_is_looked_into(world: World) -> N
         assert "client socket is closed" in (ended.error or {})["msg"]
 
 
+@pytest.mark.parametrize(("where", "state", "left"), [("leaving", "succeeded", []), ("staying", "lost", ["test"])])
+async def test_what_libvirtd_had_no_time_to_undefine_goes(
+    world: World, libvirtd: Daemon, where: str, state: str, left: list[str]
+) -> None:
+    """Killed after the machine had left, libvirtd has it still, as one that is off. It stays when the destination has
+    a machine like it and has agreed to none."""
+
+    async def lost(_progress: Progress) -> dict[str, t.Any]:
+        raise Unsettled("test could not be moved: client socket is closed.")
+
+    with Connection(libvirtd.uri) as connection:
+        await asyncio.to_thread(connection.handle.lookupByUUIDString(TEST_UUID).destroy)
+        async with world.agent(uri=libvirtd.uri) as agent, world.person("hv2", resource="hv2") as person:
+            Peer(person).answers(present=True, state="running", where=where)
+            ended = await begun(agent, lost)
+        assert ended.state == state
+        assert [domain.name() for domain in connection.handle.listAllDomains()] == left
+
+
 async def test_a_result_that_cannot_be_told_does_not_keep_a_job_running(world: World) -> None:
     """What is no JSON is a fault of ours, and the job says so."""
 

@@ -17,6 +17,7 @@ import pytest
 
 from lab import hosts
 from lab.plan import REPOSITORY, STANDARD, XMPP_DOMAIN, Lab, host
+from lab.steps import LabError
 from lab.story import Story
 
 pytestmark = pytest.mark.timeout(600)
@@ -213,6 +214,20 @@ def test_an_agent_is_upgraded_in_the_middle_of_a_migration(story: Story, lab: La
     assert job["error"]["msg"] == f"web1 was not moved: it is running on {source}, and no move is under way."
     assert story.contact("web1") == story.answer()[0]
     assert story.count() > counted
+
+
+def test_while_a_machine_comes_its_destination_refuses_to_change_it(story: Story) -> None:
+    """The agent knows what it has agreed to; who asks libvirt sees a machine that seems to be paused."""
+    (source,) = running_on(story, "web1")
+    (destination,) = {*HYPERVISORS} - {source}
+    id = begin_move(story, source, destination, bandwidth=5)
+    for via, why in (("xmpp", f"web1 comes from {source}"), ("libvirt", "web1 is on its way here")):
+        with pytest.raises(LabError, match=why):
+            story.module(destination, "archipel.orchestrator.vm", via=via, name="web1", state="running")
+    story.on(source, "virsh domjobabort web1")
+    assert end_of_job(story, source, id)["state"] == "failed"
+    assert "web1" not in story.on(destination, "virsh list --all --name").split()
+    assert story.count() > 0
 
 
 def test_a_machine_that_is_off_moves_as_a_definition(story: Story) -> None:

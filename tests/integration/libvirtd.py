@@ -13,6 +13,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -51,9 +52,14 @@ class Libvirtd:
             )
         self._wait()
 
+    def _listens(self) -> bool:
+        """The socket is there a moment before anybody listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
+
     def _wait(self) -> None:
         end = time.monotonic() + 20
-        while not self.socket.exists():
+        while not self._listens():
             if time.monotonic() > end or self._process is None or self._process.poll() is not None:
                 raise RuntimeError("libvirtd did not start:\n" + (self.directory / "log").read_text()[-3000:])
             time.sleep(0.05)

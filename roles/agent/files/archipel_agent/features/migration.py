@@ -109,9 +109,14 @@ class MigrationInquiry:
                 f"{name} was not moved: it is {state} on {self._link.name}, and no move is under way."
             )
         there = await self._there(job, name, uuid)
-        if status == ARRIVING:
-            # libvirt came back without having heard whether the destination runs it, and leaves it to us.
-            await self._decide(job, uuid, present=there["present"])
+        if there["present"] and status not in (None, LEFT):
+            # libvirt came back before it had put away what it sent, or without having heard that it runs there.
+            if not await self._agreed(job, uuid):
+                raise Lost(f"{name} is {state} on {self._link.name}, and on {there['hypervisor']} too. Look at both.")
+            gone = "absent" if job.arguments.get("undefine_source", True) else "destroyed"
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.vm(uuid=uuid, state=gone, force=True))
+        elif status == ARRIVING:
+            await self._link.perform("jobs", lambda hypervisor: hypervisor.machine(uuid=uuid).resume())
             state = "running"
         if not there["present"]:
             where = f"{state} on {self._link.name}" if state else f"not on {self._link.name}"
@@ -127,13 +132,16 @@ class MigrationInquiry:
             "vm": {"name": name, "uuid": uuid, "hypervisor": target, "state": there["state"]},
         }
 
-    async def _decide(self, job: Job, uuid: str, *, present: bool) -> None:
-        """Of a machine that stands still here, in the last moment of being sent: it goes on at one side."""
-        if not present:
-            await self._link.perform("jobs", lambda hypervisor: hypervisor.machine(uuid=uuid).resume())
-        else:
-            gone = "absent" if job.arguments.get("undefine_source", True) else "destroyed"
-            await self._link.perform("jobs", lambda hypervisor: hypervisor.vm(uuid=uuid, state=gone, force=True))
+    async def _agreed(self, job: Job, uuid: str) -> bool:
+        """Whether the destination is at work on it, as it is from its agreement on until the move is settled."""
+        destination = job.arguments.get("destination")
+        if not destination or job.arguments.get("destination_uri"):
+            return False
+        try:
+            return (await self._peers.ask(destination, "whereabouts", {"uuid": uuid})).get("where") == "leaving"
+        except ArchipelError as error:
+            log.debug("%s does not tell whether it expects %s: %s", destination, uuid, error.message)
+            return False
 
     async def _end(self, job: Job, progress: Progress) -> tuple[str, str] | None:
         """The machine's state and its reason here, as soon as no migration of it is under way; None when it is here no
