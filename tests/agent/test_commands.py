@@ -81,10 +81,9 @@ async def test_roles_are_set_told_and_deleted(world: World) -> None:
         for arguments in (("set", "night", "start", "view", "--description", "shift"), ("create",)):
             assert (await run(world, "rolesnode", *arguments))[1][0].endswith(("is so already.", "as it should be"))
         assert "night: start, view" in (await run(world, "rolesnode", "list"))[1]
-        assert json.loads((await run(world, "rolesnode", "get", "viewer"))[1][0])["permissions"] == ["view"]
         assert await run(world, "rolesnode", "delete", "night") == (0, ["night is deleted."])
         assert "night" not in await admin.items(ROLES)
-        for arguments in (("set", "night", "fly"), ("set", "viewer", "define"), ("delete", "viewer"), ("get", "night")):
+        for arguments in (("set", "night", "fly"), ("delete", "viewer")):
             status, said = await run(world, "rolesnode", *arguments)
             assert (status, len(said)) == (1, 1)
 
