@@ -72,9 +72,9 @@ class Story:
             found[1]: int(found[2]) for found in re.finditer(r"^(\S+) +: ok=\d+ +changed=(\d+) ", said, re.MULTILINE)
         }
 
-    def module(self, where: str, name: str, /, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+    def module(self, where: str, what: str, /, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         """The result of one module of the collection for one host, as ``ansible`` alone runs it."""
-        said = self._ansible("ansible", where, "-m", name, "-a", json.dumps(arguments), *(["--check"] if check else []))
+        said = self._ansible("ansible", where, "-m", what, "-a", json.dumps(arguments), *(["--check"] if check else []))
         return t.cast("dict[str, t.Any]", json.loads(said.partition("=>")[2]))
 
     def _heard(self, line: str) -> None:
