@@ -60,9 +60,9 @@ async def test_a_question_does_not_stand_for_ever(world: World, monkeypatch: pyt
 
 
 def test_whatever_takes_something_away_for_good_asks_back() -> None:
-    """What of all that there are words for does so."""
+    """What of all that there are words for does so, and what is asked of many at once."""
     asking = {action.name for action in (*MACHINE_ACTIONS.values(), *ACTIONS.values()) if action.asks}
-    assert asking == {"destroy", "reset", "revert", "forget"}
+    assert asking == {"destroy", "reset", "revert", "forget", "vm_bulk"}
 
 
 async def test_a_program_is_not_asked_back(world: World) -> None:
