@@ -50,6 +50,17 @@ async def test_what_cannot_be_undone_is_asked_back(world: World) -> None:
         assert await admin.says(machine, "start") == "I am running now."
 
 
+async def test_a_word_to_many_machines_is_asked_back(world: World) -> None:
+    """The question repeats who is meant; what came of all of them is told when it is done."""
+    async with world.agent() as agent, world.person() as admin:
+        question = await admin.says(HV1, "power off all te*")
+        assert question == "That is for each of my machines that fits te*, at once. Say yes to have it done."
+        assert agent.link.machines[TEST_UUID].state == "running"
+        assert "has begun as job" in await admin.says(HV1, "yes")
+        await admin.until(lambda: any("Of 1 machine 1 changed" in text for sender, text in admin.heard if sender))
+        assert agent.link.machines[TEST_UUID].state == "shutoff"
+
+
 async def test_a_question_does_not_stand_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Yes to a question that is too old does nothing."""
     monkeypatch.setattr(chat, "QUESTION_STANDS", 0)

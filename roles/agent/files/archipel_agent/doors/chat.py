@@ -184,7 +184,8 @@ class ChatDoor:
 
     def _ask(self, heard: Heard, meant: Meant, asks: str) -> None:
         try:
-            told = asks.format_map(meant.action.bind(meant.untrusted, text=True))
+            arguments = meant.action.bind(meant.untrusted, text=True)
+            told = asks.format_map({k: ", ".join(v) if isinstance(v, list) else v for k, v in arguments.items()})
         except ArchipelError as error:
             self._say(heard, f"I could not: {error.message}")
             return
