@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -47,7 +48,7 @@ class HypervisorAction(PlatformAction):
     _requires_connection = True
     _supports_async = True
 
-    @property
+    @functools.cached_property
     def declared(self) -> Action:
         return actions_of(self.owner, "hypervisor")[self._task.action.rpartition(".")[2]]
 

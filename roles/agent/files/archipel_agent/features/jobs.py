@@ -213,16 +213,16 @@ class Jobs:
             log.exception("the job %s failed by a fault of the agent", job.id)
             job.state, job.error = "failed", OperationFailed(f"The agent failed: {error!r}").as_data()
             job.text = "failed by a fault of the agent"
+        job.ended = now()
+        del self._running[job.id]
         try:
-            json.dumps([job.result, job.error])
+            self._write(job)
         except (TypeError, ValueError) as error:
             log.exception("what came of the job %s cannot be written", job.id)
             why = f"The agent failed: {job.action} has {job.state}, and what came of it cannot be told: {error}."
             job.state, job.result, job.error, job.text = "failed", None, OperationFailed(why).as_data(), why
             outcome = "failed"
-        job.ended = now()
-        del self._running[job.id]
-        self._write(job)
+            self._write(job)
         self._tell(job)
         self._ends.pop(job.id).set()
         self._events.outcome(Deed(job.action, job.entity, job.subjects, job.author, job.door), outcome)

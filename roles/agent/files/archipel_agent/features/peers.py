@@ -50,7 +50,7 @@ Uuid = t.Annotated[str, "UUID of the machine."]
 
 class Peers:
     """``jids`` are the other hypervisors' accounts, ``leaving`` the UUIDs of machines that are being sent to one. The
-    core calls ``destination`` and ``expected`` from its worker threads."""
+    core calls ``destination``, ``expected`` and ``call`` from its worker threads."""
 
     def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
         self.jids = tuple(jids)
@@ -119,15 +119,9 @@ class Peers:
 
     # What we ask of peers
 
-    def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """What the hypervisor called ``name`` answers to one of the core's questions."""
-        return self._ask_and_wait(name, question, arguments)
-
     def destination(self, name: str, machine: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What the hypervisor called ``name`` says to a machine (``name``, ``uuid``) that is to go there."""
-        return self._ask_and_wait(
-            name, "destination", {key: machine[key] for key in ("name", "uuid") if machine.get(key)}
-        )
+        return self.call(name, "destination", {key: machine[key] for key in ("name", "uuid") if machine.get(key)})
 
     @contextlib.contextmanager
     def expected(self, name: str, machine: t.Mapping[str, t.Any]) -> t.Iterator[None]:
@@ -136,7 +130,7 @@ class Peers:
         uuid = machine["uuid"]
         self.leaving.add(uuid)
         try:
-            self._ask_and_wait(name, "expect", machine)
+            self.call(name, "expect", machine)
             try:
                 yield
             except ArchipelError as error:
@@ -156,8 +150,9 @@ class Peers:
             return False
         return status[0] in ACTIVE and status != ARRIVING
 
-    def _ask_and_wait(self, name: str, action: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        asked = asyncio.run_coroutine_threadsafe(self.ask(name, action, arguments), self._loop)
+    def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """What the hypervisor called ``name`` answers, for a worker thread."""
+        asked = asyncio.run_coroutine_threadsafe(self.ask(name, question, arguments), self._loop)
         try:
             return asked.result(TIMEOUT + 5)
         except concurrent.futures.TimeoutError:

@@ -150,10 +150,6 @@ class Store:
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
 
-    def durably(self) -> contextlib.AbstractContextManager[None]:
-        """All of it or nothing, and not even a power cut takes it back."""
-        return durably(self.database)
-
     def all(self, where: str = "1", *values: t.Any) -> list[Schedule]:
         rows = self.database.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM schedules WHERE {where} ORDER BY machine_name, name", values
@@ -340,7 +336,7 @@ class Schedules:
 
     def _put(self, schedule: Schedule) -> None:
         there = self.store.get(schedule.key)
-        with self.store.durably():
+        with durably(self.store.database):
             self.store.put(dataclasses.replace(schedule, last=there.last if there else None))
         self.wake()
 
@@ -447,7 +443,7 @@ class Schedules:
         if there is None or there.next != schedule.next:
             return None
         there = dataclasses.replace(there, next=written(following) if following else None, last=last or there.last)
-        with self.store.durably():
+        with durably(self.store.database):
             self.store.put(there)
         return there
 

@@ -18,6 +18,7 @@ from archipel.errors import ArchipelError, InvalidArgument, OperationFailed, Una
 from archipel.machine import canonical_uuid
 
 from ..authority import PEER
+from ..database import durably
 from ..entity import Result
 from ..libvirt_link import Link, MachineState
 from ..recurrence import instant
@@ -63,7 +64,7 @@ class Succession:
         row = database.execute("SELECT taken FROM inherited WHERE token = ?", (token,)).fetchone()
         taken = bool(row["taken"]) if row else self._schedules.is_here(uuid)
         if row is None:
-            with self._store.durably():
+            with durably(self._store.database):
                 database.execute("INSERT INTO inherited VALUES (?, ?, ?)", (token, taken, now()))
                 database.execute(
                     "DELETE FROM inherited WHERE token NOT IN (SELECT token FROM inherited ORDER BY time DESC LIMIT ?)",
@@ -154,7 +155,7 @@ class Succession:
                 self._mark(schedules, None, None)
 
     def _mark(self, schedules: t.Iterable[Schedule], leaving: str | None, token: str | None) -> None:
-        with self._store.durably():
+        with durably(self._store.database):
             for schedule in schedules:
                 self._store.database.execute(
                     "UPDATE schedules SET leaving = ?, token = ? WHERE machine = ? AND name = ?",
@@ -162,7 +163,7 @@ class Succession:
                 )
 
     def _drop(self, token: str) -> None:
-        with self._store.durably():
+        with durably(self._store.database):
             self._store.database.execute("DELETE FROM schedules WHERE token = ?", (token,))
 
     async def _where(self, uuid: str) -> tuple[list[str], list[str]]:
