@@ -18,6 +18,7 @@ from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
 from archipel_agent import wire
 from archipel_agent.doors import adhoc, chat
 from archipel_agent.libvirt_link import LANES
+from archipel_agent.pubsub import payload_of
 from client import COMMANDS, Client, error_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,26 +30,23 @@ from world import TEST_UUID, World, contact_of, machine
 HV1 = "hv1@xmpp.test/hv1"
 BOMB = """<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
 <!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><domain type='test'><name>&c;</name></domain>"""
+BROKEN = (
+    "",
+    "{",
+    "[]",
+    '"vm"',
+    "NaN",
+    '{"name": NaN}',
+    '{"name": "a", "name": "b"}',
+    "[" * 100_000,
+    '{"name": ' + "[" * 40 + "]" * 40 + "}",
+    '{"limit": ' + "9" * 10_000 + "}",
+    json.dumps({"name": "x" * 300_000}) * 3,
+)
 OUTSIDE = "<!DOCTYPE d [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><domain type='test'><name>&a;</name></domain>"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        '"vm"',
-        "NaN",
-        '{"name": NaN}',
-        '{"name": "a", "name": "b"}',
-        "[" * 100_000,
-        '{"name": ' + "[" * 40 + "]" * 40 + "}",
-        '{"limit": ' + "9" * 10_000 + "}",
-        json.dumps({"name": "x" * 300_000}) * 3,
-    ],
-    ids=lambda text: text[:12],
-)
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:12])
 async def test_broken_json_is_refused(world: World, text: str) -> None:
     """JSON that is broken, ambiguous, too deep or no object is a bad request, and the next request is answered."""
     async with world.agent(), world.person() as admin:
@@ -56,6 +54,14 @@ async def test_broken_json_is_refused(world: World, text: str) -> None:
             await admin.command(HV1, "vm_info", json_text=text)
         assert failed.value.condition == "bad-request"
         assert (await admin.call(HV1, "hypervisor_info"))["changed"] is False
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:12])
+def test_a_published_item_of_broken_json_is_an_empty_one(text: str) -> None:
+    """Of what other hypervisors publish, as of what is asked."""
+    item = ET.Element("item")
+    ET.SubElement(item, f"{{{wire.JSON}}}json").text = text
+    assert payload_of(item) == {}
 
 
 @pytest.mark.parametrize(

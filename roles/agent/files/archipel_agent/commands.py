@@ -38,7 +38,6 @@ from .features import grants, index, peers
 from .nodes import NODES, ensure
 from .pubsub import PubSub
 from .session import LoginFailed, Session
-from .wire import JSON, read_json
 
 PASSWORD: t.Final = "ARCHIPEL_PASSWORD"
 Work = t.Callable[[argparse.Namespace, Config], t.Coroutine[t.Any, t.Any, None]]
@@ -94,7 +93,7 @@ async def _rolesnode(options: argparse.Namespace, config: Config) -> None:
             print(f"{node.name}: {', '.join(await ensure(session, node, ())) or 'as it should be'}")
             return
         ready = {name: {"permissions": sorted(permissions)} for name, permissions in ROLES.items()}
-        roles = {**await _items(pubsub, grants.ROLES), **ready}
+        roles = {**await pubsub.payloads(grants.ROLES), **ready}
         if options.verb == "list":
             for name, role in sorted(roles.items()):
                 print(f"{name}: {', '.join(role.get('permissions', ()))}")
@@ -131,15 +130,16 @@ def tagnode(arguments: t.Sequence[str] | None = None) -> int:
 
 async def _tagnode(options: argparse.Namespace, config: Config) -> None:
     async with _administrator(options, config) as session:
-        items = await _items(PubSub(config.xmpp.domain, session), index.NODE)
+        # What cannot be read is no reason not to tell of the others.
+        items = [item for item in (await PubSub(config.xmpp.domain, session).payloads(index.NODE)).values() if item]
         if options.verb == "list":
-            for item in sorted(items.values(), key=lambda item: (item["kind"], item["name"])):
+            for item in sorted(items, key=lambda item: (item["kind"], item["name"])):
                 if options.tag in (None, *item["tags"]):
                     print(f"{item['kind']} {item['name']}: {', '.join(item['tags'])}")
             return
-        meant = [item for item in items.values() if options.name in (item["name"], item.get("uuid"))]
+        meant = [item for item in items if options.name in (item["name"], item.get("uuid"))]
         if len(meant) != 1:
-            known = nearest(options.name, [item["name"] for item in items.values()])
+            known = nearest(options.name, [item["name"] for item in items])
             why = f"There are several that are called {options.name!r}: give a UUID." if meant else ""
             raise NotFound(why or f"There is no machine and no hypervisor {options.name!r}.{known}")
         (item,) = meant
@@ -215,24 +215,14 @@ async def _administrator(options: argparse.Namespace, config: Config) -> t.Async
         await session.close()
 
 
-async def _items(pubsub: PubSub, node: str) -> dict[str, t.Any]:
-    found = {}
-    async for item in pubsub.every_item(node):
-        container = item.find(f"{{{JSON}}}json")
-        found[item.get("id", "")] = {} if container is None else read_json(container)
-    return found
-
-
 def _run(options: argparse.Namespace, work: Work) -> int:
     # The session tells what is wrong by its exceptions.
     logging.disable()
     try:
         asyncio.run(work(options, load(options.config)))
-    except ConfigError as error:
-        return _failed(str(error))
     except ArchipelError as error:
         return _failed(error.message)
-    except (LoginFailed, OSError) as error:
+    except (ConfigError, LoginFailed, OSError) as error:
         return _failed(str(error))
     except IqTimeout:
         return _failed("The server does not answer.")

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import typing as t
 
+from archipel.errors import ArchipelError
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET
 
 from .session import Session
-from .wire import JSON, json_element
+from .wire import JSON, json_element, read_json
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,10 @@ class PubSub:
                 yield item
             last = answer.xml.findtext(f".//{{{RSM}}}last") or after
 
+    async def payloads(self, node: str) -> dict[str, dict[str, t.Any]]:
+        """Of every item of a node, as ``items`` has them."""
+        return {item.get("id", ""): payload_of(item) async for item in self.every_item(node)}
+
     async def items(self, node: str, ids: t.Iterable[str]) -> dict[str, t.Any]:
         """The payloads of those items that exist; one that cannot be read is an empty object."""
         element = ET.Element(f"{{{PUBSUB}}}items", {"node": node})
@@ -112,7 +116,7 @@ def payload_of(item: ET.Element) -> dict[str, t.Any]:
     """The object in an ``<item>``, empty where it cannot be read."""
     container = item.find(f"{{{JSON}}}json")
     try:
-        payload = json.loads(container.text or "") if container is not None else {}
-    except ValueError:
+        payload = {} if container is None else read_json(container)
+    except ArchipelError:
         payload = {}
     return payload if isinstance(payload, dict) else {}

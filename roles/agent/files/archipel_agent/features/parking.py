@@ -31,7 +31,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from ..entity import Result
 from ..libvirt_link import Link
-from ..pubsub import PubSub, payload_of
+from ..pubsub import PubSub
 from ..session import Session
 from . import index
 from .events import now
@@ -153,7 +153,7 @@ class Parking:
 
     async def _find(self, name: str | None, uuid: str | None) -> list[Parked]:
         """The parked machines that fit, without those that are brought back."""
-        there = {item.get("id", ""): payload_of(item) async for item in self._pubsub.every_item(NODE)}
+        there = await self._pubsub.payloads(NODE)
         found = [
             Parked.bind(item, payload)
             for item, payload in there.items()
