@@ -14,7 +14,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import importlib
 import os
 import random
 import sys
@@ -22,8 +21,7 @@ import threading
 import time
 import typing as t
 
-from . import guest, hosts, lifecycle, network
-from .environment import environment
+from . import controller, guest, hosts, lifecycle, network
 from .plan import STANDARD, XMPP_DOMAIN, Lab, host
 from .steps import LabError, step
 from .story import Story
@@ -70,20 +68,8 @@ class Campaign:
         self.names = [f"camp{number}" for number in range(machines)]
         self.report = Report()
         self._over = threading.Event()
-        settings = environment(self.lab)
-        if settings["ANSIBLE_COLLECTIONS_PATH"] not in sys.path:
-            sys.path.insert(0, settings["ANSIBLE_COLLECTIONS_PATH"])
-        collection = "ansible_collections.archipel.orchestrator.plugins"
-        xmpp = importlib.import_module(f"{collection}.plugin_utils.xmpp")
-        self.Error = importlib.import_module(f"{collection}.module_utils.archipel.errors").ArchipelError
-        account = xmpp.Account(
-            f"{settings['ARCHIPEL_JID']}/campaign",
-            settings["ARCHIPEL_PASSWORD"],
-            tuple(settings["ARCHIPEL_HOST"].split(",")),
-            5222,
-            settings["ARCHIPEL_CA_FILE"],
-        )
-        self.client = xmpp.Client(account)
+        self.Error = controller.part(self.lab, "module_utils.archipel.errors").ArchipelError
+        self.client = controller.client(self.lab, "campaign")
 
     # What is asked
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import importlib
 import itertools
 import re
 import sys
@@ -21,7 +20,7 @@ import typing as t
 import pytest
 
 from lab import hosts, lifecycle, network
-from lab.environment import environment
+from lab.controller import client, part
 from lab.plan import XMPP_DOMAIN, Lab, host
 from lab.story import Story
 
@@ -57,18 +56,8 @@ class Controller:
     """The collection's own client, which knows both servers, as a person's resource each that it is made for."""
 
     def __init__(self, cluster: Story) -> None:
-        settings = environment(cluster.lab)
-        if settings["ANSIBLE_COLLECTIONS_PATH"] not in sys.path:
-            sys.path.insert(0, settings["ANSIBLE_COLLECTIONS_PATH"])
-        collection = "ansible_collections.archipel.orchestrator.plugins"
-        xmpp = importlib.import_module(f"{collection}.plugin_utils.xmpp")
-        self.Unavailable = importlib.import_module(f"{collection}.module_utils.archipel.errors").Unavailable
-        servers = tuple(settings["ARCHIPEL_HOST"].split(","))
-        who = settings["ARCHIPEL_JID"], settings["ARCHIPEL_PASSWORD"]
-        self.clients = [
-            xmpp.Client(xmpp.Account(f"{who[0]}/{role}", who[1], servers, 5222, settings["ARCHIPEL_CA_FILE"]))
-            for role in ("commands", "watches")
-        ]
+        self.Unavailable = part(cluster.lab, "module_utils.archipel.errors").Unavailable
+        self.clients = [client(cluster.lab, role) for role in ("commands", "watches")]
 
     def memory(self, name: str, mib: int) -> list[dict[str, t.Any]]:
         """The changes that it takes until the machine has that much memory."""
@@ -83,8 +72,8 @@ class Controller:
             return False
 
     def close(self) -> None:
-        for client in self.clients:
-            client.close()
+        for each in self.clients:
+            each.close()
 
 
 @pytest.fixture
