@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import os
 import pathlib
 import subprocess
@@ -69,6 +70,9 @@ class World:
         finally:
             agent.stop()
             await task
+            # A connection is open for as long as anything of it is, and a cycle of objects may hold a machine: the
+            # next agent would find libvirt's ``test:///default``, one for each process, as this one has left it.
+            gc.collect()
 
     @contextlib.asynccontextmanager
     async def agent(self, name: str = "hv1", **settings: t.Any) -> t.AsyncIterator[Agent]:
