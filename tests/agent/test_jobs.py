@@ -24,6 +24,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 from world import TEST_UUID, Daemon, World, contact_of
 
 HV1 = "hv1@xmpp.test/hv1"
+GONE = "0f3c8a52-4d1e-4b77-9c0a-6a1d2e3f4b5d"
 
 
 class Peer:
@@ -214,6 +215,29 @@ async def test_a_job_that_moved_a_machine_ends_when_the_index_says_so(
     assert job["state"] == "succeeded"
     assert indexed(admin, TEST_UUID)[0]["hypervisor"] == "hv1"
     assert items[TEST_UUID]["hypervisor"] == "hv2"
+
+
+async def test_the_index_is_read_again_whenever_it_may_be_another(world: World) -> None:
+    """Sessions that come up while it is written leave nothing unwritten, and whoever waits for it is served."""
+    async with world.person() as admin, contextlib.AsyncExitStack() as stack:
+        await admin.empty("/archipel/machines")
+        agent = await stack.enter_async_context(world.agent())
+        await admin.until(lambda: indexed(admin, TEST_UUID))
+        ask, again = agent.pubsub._send, 8
+
+        async def asked(*what: t.Any) -> t.Any:
+            nonlocal again
+            if again:
+                again -= 1
+                agent.index.resync()
+            return await ask(*what)
+
+        agent.pubsub._send = asked  # type: ignore[method-assign]
+        await agent.pubsub.publish("/archipel/machines", GONE, {"kind": "machine", "hypervisor": "hv1"})
+        await agent.pubsub.retract("/archipel/machines", TEST_UUID)
+        await agent.index.refresh(GONE)
+        items = await admin.items("/archipel/machines")
+        assert (again, GONE in items, items[TEST_UUID]["hypervisor"]) == (0, False, "hv1")
 
 
 def indexed(person: Client, item: str) -> list[dict[str, t.Any]]:

@@ -233,6 +233,19 @@ async def test_what_libvirtd_had_no_time_to_undefine_goes(
         assert [domain.name() for domain in connection.handle.listAllDomains()] == left
 
 
+async def test_a_machine_that_has_moved_has_moved(world: World) -> None:
+    """Whatever fails of what is to follow; the job says that it did."""
+
+    async def moved(_progress: Progress) -> dict[str, t.Any]:
+        return {"changed": True, "msg": "test has moved.", "vm": {"uuid": TEST_UUID}}
+
+    async with world.agent() as agent:
+        # The ending finds no destination in it.
+        ended = await begun(agent, moved)
+        assert (ended.state, ended.error) == ("succeeded", None)
+        assert "KeyError" in (ended.result or {})["warnings"][0]
+
+
 async def test_a_result_that_cannot_be_told_does_not_keep_a_job_running(world: World) -> None:
     """What is no JSON is a fault of ours, and the job says so."""
 

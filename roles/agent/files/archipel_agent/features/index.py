@@ -48,8 +48,9 @@ class Index:
         self._database = database
         self._own = f"hypervisor:{link.name}"
         self._dirty: set[str] = set()
-        # What the server has of ours, without `updated`; None until it has been read.
-        self._there: dict[str, dict[str, t.Any]] | None = None
+        # What the server has of ours, without `updated`; to be read when it may have become another.
+        self._there: dict[str, dict[str, t.Any]] = {}
+        self._stale = True
         self._looks: dict[str, asyncio.TimerHandle] = {}
         # Items of ours that another hypervisor still holds: since when, and when we try again.
         self._held: dict[str, tuple[float, asyncio.TimerHandle]] = {}
@@ -66,7 +67,7 @@ class Index:
             await self.refresh(item)
         except (IqError, IqTimeout) as error:
             raise Unavailable(f"{self._link.name} cannot write the index: {error.format()}") from error
-        indexed = (self._there or {}).get(item, {}).get("hypervisor") == self._link.name
+        indexed = self._there.get(item, {}).get("hypervisor") == self._link.name
         msg = f"By the index {item} is {'' if indexed else 'not '}on {self._link.name}."
         return {"changed": False, "msg": msg, "indexed": indexed}
 
@@ -77,8 +78,8 @@ class Index:
         await self.flush()
 
     def resync(self) -> None:
-        """Begin anew: read what the server has, and mend it."""
-        self._there = None
+        """Begin anew: read what the server has, and mend it; at any moment, also while it is being written."""
+        self._stale = True
         if self._link.reachable:
             self._pubsub.wake(self)
 
@@ -104,7 +105,7 @@ class Index:
     def _look(self, uuid: str, pauses: t.Iterator[int]) -> None:
         del self._looks[uuid]
         state = self._link.machines.get(uuid)
-        if state is not None and state.state == "running" and not (self._there or {}).get(uuid, {}).get("addresses"):
+        if state is not None and state.state == "running" and not self._there.get(uuid, {}).get("addresses"):
             self._mark(uuid)
             self._look_later(uuid, pauses)
 
@@ -114,9 +115,9 @@ class Index:
             return
         async with self._flushing:
             try:
-                if self._there is None:
-                    await self._read()
-                while self._dirty:
+                while self._stale or self._dirty:
+                    if self._stale:
+                        await self._read()
                     await self._write_page(sorted(self._dirty)[:PAGE])
             except ArchipelError as error:
                 log.debug("the index waits for libvirt: %s", error)
@@ -135,8 +136,13 @@ class Index:
         known = {row["item"] for row in self._database.execute("SELECT item FROM published")}
         wanted = sorted(known | set(self._link.machines) | {self._own})
         there: dict[str, dict[str, t.Any]] = {}
-        for page in _pages(wanted):
-            there.update(await self._pubsub.items(NODE, page))
+        self._stale = False
+        try:
+            for page in _pages(wanted):
+                there.update(await self._pubsub.items(NODE, page))
+        except BaseException:
+            self._stale = True
+            raise
         for payload in there.values():
             payload.pop("updated", None)
         self._there = there
@@ -162,7 +168,6 @@ class Index:
         }
 
     async def _write(self, item: str, payload: dict[str, t.Any] | None) -> None:
-        assert self._there is not None
         there = self._there.get(item)
         if payload is not None and there != payload:
             self._database.execute("INSERT OR IGNORE INTO published VALUES (?)", (item,))

@@ -81,8 +81,9 @@ _AS_JSON: t.Final = ("arguments", "subjects", "result", "error")
 
 class Jobs:
     """``told`` is called at each step of a job, its begin and its end included. ``endings`` have, by action, what is
-    still to be done with a result before the job has succeeded; they do not fail. ``inquiries`` know, by action, how to
-    find out what became of work that nobody followed to its end, ``aborts`` how to end a job before its time."""
+    still to be done with a result before the job has succeeded, which it has whatever becomes of that. ``inquiries``
+    know, by action, how to find out what became of work that nobody followed to its end, ``aborts`` how to end a job
+    before its time."""
 
     def __init__(self, database: sqlite3.Connection, events: Events) -> None:
         self.told: list[t.Callable[[Job], None]] = []
@@ -199,9 +200,7 @@ class Jobs:
             except Unsettled as unsettled:
                 log.warning("looking into the job %s (%s): %s", job.id, job.action, unsettled.message)
                 result = await self._inquire(job, progress, unsettled.message)
-            if ending := self.endings.get(job.action):
-                await ending(job, result)
-            job.result = result
+            job.result = await self._ended_well(job, result)
             changed = job.result["changed"] and not job.arguments.get("check")
             job.state, outcome = "succeeded", "changed" if changed else "unchanged"
             job.text, job.fraction = job.result.get("msg", "done"), 1.0
@@ -226,6 +225,16 @@ class Jobs:
         self._tell(job)
         self._ends.pop(job.id).set()
         self._events.outcome(Deed(job.action, job.entity, job.subjects, job.author, job.door), outcome)
+
+    async def _ended_well(self, job: Job, result: Result) -> Result:
+        """The result, after its ending: the work is done, whatever becomes of what is to follow."""
+        try:
+            if ending := self.endings.get(job.action):
+                await ending(job, result)
+        except Exception as error:
+            log.exception("the ending of the job %s failed by a fault of the agent", job.id)
+            return {**result, "warnings": [*result.get("warnings", ()), f"What follows {job.action} failed: {error!r}"]}
+        return result
 
     def _progress(self, job: Job, text: str, fraction: float | None) -> None:
         if job.state != "running":
