@@ -313,3 +313,20 @@ async def test_a_taken_nickname_is_no_obstacle(world: World) -> None:
         nick = f"test {TEST_UUID}"
         assert (await admin.call(contact, "join", {"room": room.jid}))["nick"] == nick
         assert (await room.asks(f"{nick}: how are you", nick))[0].startswith("I am test")
+
+
+async def test_who_is_given_another_name_answers_to_it(world: World) -> None:
+    """Without leaving the room, nor the platform; where somebody there is called so, with the longer name."""
+    async with world.agent() as agent, world.person() as admin:
+        await admin.call(HV1, "vm", {"state": "present", "xml": machine("web1", OTHER_UUID)})
+        contact, room = await contact_of(agent, OTHER_UUID), await made(admin, **OPEN)
+        await asked(admin, contact, room)
+        stays = agent.contacts.contacts[OTHER_UUID]
+        domain = await agent.link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=OTHER_UUID).domain)
+        for name, nick in (("web2", "web2"), ("boss", f"boss {OTHER_UUID}")):
+            await asyncio.to_thread(domain.rename, name)
+            await room.until(lambda nick=nick: nick in room.there)
+            assert (await room.asks(f"{nick}: how are you", nick))[0].startswith(f"I am {name}. I am shutoff")
+        assert (await admin.call(contact, "rooms"))["rooms"] == [{"room": room.jid, "nick": f"boss {OTHER_UUID}"}]
+        assert "web1" not in room.there
+        assert agent.contacts.contacts[OTHER_UUID] is stays

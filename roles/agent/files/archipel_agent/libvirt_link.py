@@ -350,6 +350,8 @@ def _after(event: int, detail: int) -> t.Callable[[MachineState], MachineState |
     if word is None:
         return None
     reason = _detail(word, detail)
+    if reason == "renamed":
+        return None
 
     def derive(old: MachineState) -> MachineState | None:
         if word == "UNDEFINED":

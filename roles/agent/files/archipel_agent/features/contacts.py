@@ -107,6 +107,8 @@ class Contacts:
         contact = self.contacts.get(state.uuid)
         if contact is None:
             return
+        if new is not None and old is not None and new.name != old.name:
+            contact.rooms.renamed()
         if new is not None and new.state == "shutoff" and old is not None and old.state in (*RUNNING, "shutdown"):
             asyncio.get_running_loop().call_later(SETTLE, contact.refresh)
         else:

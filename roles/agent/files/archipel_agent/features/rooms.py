@@ -163,26 +163,44 @@ class Rooms:
 
     async def _enter(self, jid: str) -> None:
         await self._refuse_anonymous(jid)
-        room = condition = None
-        name = clean(self._contact.entity.name)
-        # A machine's name is no secret, so its nickname may be taken.
-        for nick in (name, f"{name} {self._contact.entity.key}"):
-            presence = self._client.make_presence(pto=_occupant(jid, nick, self._contact.entity.key))
+        if condition := await self._be_called(jid, {}):
+            self._inside.pop(jid, None)
+            why = REASONS.get(condition, f"the server says {condition}").format(me=self._contact.session.jid.bare)
+            raise Conflict(f"I cannot enter {jid}: {why}.")
+
+    async def _be_called(self, jid: str, occupants: dict[str, slixmpp.JID]) -> str:
+        """Enter under our name, or, inside, change to it (XEP-0045, 7.6); the condition of the error, if any."""
+        condition = ""
+        for occupant in self._ours(jid):
+            presence = self._client.make_presence(pto=occupant)
             ET.SubElement(ET.SubElement(presence.xml, f"{{{MUC}}}x"), f"{{{MUC}}}history", {"maxstanzas": "0"})
-            room = Room(presence["to"].resource, asyncio.get_running_loop().create_future())
+            room = Room(occupant.resource, asyncio.get_running_loop().create_future(), occupants)
             self._inside[jid] = room
             presence.send()
             try:
                 condition = await asyncio.wait_for(asyncio.shield(room.entered), TIMEOUT)
             except TimeoutError:
                 condition = "remote-server-timeout"
-            if not condition:
-                return
-            self._inside.pop(jid, None)
             if condition != "conflict":
                 break
-        reason = REASONS.get(condition or "", f"the server says {condition}").format(me=self._contact.session.jid.bare)
-        raise Conflict(f"I cannot enter {jid}: {reason}.")
+        return condition
+
+    def _ours(self, jid: str) -> tuple[slixmpp.JID, slixmpp.JID]:
+        """What we can be called in a room: a machine's name is no secret, so somebody else may be called so."""
+        name, key = clean(self._contact.entity.name), self._contact.entity.key
+        return _occupant(jid, name, key), _occupant(jid, f"{name} {key}", key)
+
+    def renamed(self) -> None:
+        """The contact has another name now."""
+        self._contact.spawn(self._rename())
+
+    async def _rename(self) -> None:
+        async with self._entering:
+            for jid, was in list(self._inside.items()):
+                condition = await self._be_called(jid, was.occupants)
+                if condition and jid in self._inside:
+                    self._inside[jid] = was
+                    log.warning("%s stays %s in %s: %s", self._contact.entity.name, was.nick, jid, condition)
 
     async def _refuse_anonymous(self, jid: str) -> None:
         query = ET.Element(f"{{{DISCO_INFO}}}query")
