@@ -53,6 +53,7 @@ async def test_what_is_well_is_told_topic_by_topic(world: World) -> None:
     ]  # fmt: skip
     assert wrong(found).keys() == USUAL
     assert "ends on" in found["certificate"][0][1]
+    assert "warns that it lacks conference.xmpp.test, which" in found["certificate"][0][1]
     assert (True, f"The agent is online as {HV1}/hv1.") in found["agent"]
     assert (True, "hv2 answers, and takes machines at test:///default.") in found["peers"]
     assert {text for _well, text in found["nodes"]} == {
@@ -95,6 +96,20 @@ async def test_too_few_rights_to_a_node_are_found_out_and_too_many(
             await service.modify_affiliations(f"pubsub.{DOMAIN}", node, [(HV1, has_to_be)])
     told = f"{HV1} has to be {has_to_be} of {node} and is {'nothing' if is_ == 'none' else is_} of it: run site.yml"
     assert ill["nodes"].startswith(told)
+
+
+async def test_services_that_nothing_can_be_pushed_to_are_found_out(world: World) -> None:
+    """Each file is looked at, and no URL is told."""
+    file = world.write(world.config(libvirt=LIBVIRT, peers=()))
+    good, open_ = (file.with_name(name) for name in ("good.urls", "open.urls"))
+    for urls, mode in ((good, 0o600), (open_, 0o644)):
+        urls.write_text("json://127.0.0.1/open-sesame\n")
+        urls.chmod(mode)
+    file.write_text("".join([file.read_text(), *(f"[[push]]\nurls_file = '{urls}'\n" for urls in (open_, good))]))
+    assert (await findings(world, file))["push"] == [
+        (False, f"{open_} can be read by others; chmod 600 it."),
+        (True, f"{good} can be read, services in it: 1."),
+    ]
 
 
 async def test_what_the_rest_depends_on_comes_first(world: World) -> None:

@@ -31,8 +31,9 @@ from slixmpp.xmlstream import ET
 
 from . import __version__
 from .check import account
-from .config import DEFAULT_FILE, Config, ConfigError, load
+from .config import DEFAULT_FILE, Config, ConfigError, Push, load
 from .features import contacts, groups, peers
+from .features.push import Unusable, services_of
 from .nodes import NODES
 from .pubsub import PUBSUB
 from .session import LoginFailed, Session
@@ -70,6 +71,8 @@ async def examine(path: pathlib.Path, looks: t.Sequence[Look]) -> t.AsyncIterato
     yield Finding("configuration", True, f"{path} can be read, and what it names is there.")
     if looks is OF_ALL:
         yield await asyncio.to_thread(_libvirt, config.libvirt.uri)
+        for wants in config.push:
+            yield _push(wants)
     names = await _names(config)
     yield names
     if not names.well:
@@ -96,6 +99,15 @@ def _libvirt(uri: str) -> Finding:
         return Finding("libvirt", False, error.message)
 
 
+def _push(wants: Push) -> Finding:
+    """Whether the services take anything shows when something is pushed, and is in the agent's log."""
+    try:
+        services = services_of(wants)
+    except Unusable as fault:
+        return Finding("push", False, str(fault))
+    return Finding("push", True, f"{wants.urls_file} can be read, services in it: {len(services)}.")
+
+
 async def _names(config: Config) -> Finding:
     """Where no host is named, SRV records may do without an address of the domain; the login tells."""
     told = []
@@ -112,9 +124,13 @@ async def _names(config: Config) -> Finding:
 async def _certificate(session: Session, config: Config) -> t.AsyncIterator[Finding]:
     transport = session.client.transport
     assert transport is not None
-    end = _end_of(transport.get_extra_info("ssl_object").getpeercert())
+    shown = transport.get_extra_info("ssl_object").getpeercert()
+    end = _end_of(shown)
     left = end - datetime.datetime.now(datetime.UTC)
     told = f"The server's certificate is accepted for {session.jid.domain} and ends on {end:%Y-%m-%d}"
+    if unnamed := _unnamed(shown, session.jid.domain):
+        # ejabberd would show it to other servers, and this one talks to none.
+        told += f"; ejabberd's log warns that it lacks {' and '.join(unnamed)}, which the next one should name"
     if left > DUE:
         yield Finding("certificate", True, f"{told}.")
     else:
@@ -124,6 +140,13 @@ async def _certificate(session: Session, config: Config) -> t.AsyncIterator[Find
 
 def _end_of(certificate: t.Mapping[str, t.Any]) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), datetime.UTC)
+
+
+def _unnamed(certificate: t.Mapping[str, t.Any], domain: str) -> list[str]:
+    """The server's own services that it does not name."""
+    named = {name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS"}
+    services = (f"{service}.{domain}" for service in ("conference", "pubsub"))
+    return [] if f"*.{domain}" in named else [service for service in services if service not in named]
 
 
 async def _clock(session: Session, config: Config) -> t.AsyncIterator[Finding]:
