@@ -314,6 +314,31 @@ async def test_schedules_survive_a_killed_agent(world: World, libvirtd: Daemon) 
             assert agent.link.machines[TEST_UUID].state == "running"
 
 
+async def test_schedules_and_jobs_survive_an_upgrade(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is of an agent that had nothing newer than schedules: they are run, and its jobs looked into."""
+    async with agent_of(world), world.person() as admin:
+        await keep(admin, "nightly", **PAUSE)
+        begun = await admin.call(HV1, "vm_bulk", {"machines": ["test"], "state": "running"})
+        await admin.call(HV1, "job", {"id": begun["job"], "wait": 20})
+    config = dataclasses.replace(world.config(), contacts="none")
+    file = config.state_dir / "agent.db"
+    with contextlib.closing(database.connect(file)) as newest:
+        rows = {table: dict(newest.execute(f"SELECT * FROM {table}").fetchone()) for table in ("jobs", "schedules")}
+    file.unlink()
+    age = next(age for age, script in enumerate(database.MIGRATIONS, start=1) if "TABLE schedules" in script)
+    with monkeypatch.context() as then:
+        then.setattr(database, "MIGRATIONS", database.MIGRATIONS[:age])
+        with contextlib.closing(database.connect(file)) as older:
+            for table, row in (("jobs", {**rows["jobs"], "state": "running"}), ("schedules", rows["schedules"])):
+                had = {column["name"]: row[column["name"]] for column in older.execute(f"PRAGMA table_info({table})")}
+                older.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(had))})", tuple(had.values()))
+    async with world.person() as admin, world.running(config) as agent:
+        Clock(agent).set("2026-03-02T02:30:00+00:00")
+        (run,) = await runs(admin)
+        assert (run["name"], run["outcome"]) == ("nightly", "succeeded")
+        assert (await admin.call(HV1, "job", {"id": begun["job"]}))["state"] == "lost"
+
+
 async def _answers(person: Client, jid: str) -> None:
     while True:
         with contextlib.suppress(IqError):
