@@ -17,6 +17,7 @@ from slixmpp.xmlstream import ET
 
 JSON = "{urn:xmpp:json:0}json"
 COMMANDS = "http://jabber.org/protocol/commands"
+C = t.TypeVar("C", bound="Client")
 PLUGINS = ("xep_0004", "xep_0030", "xep_0050", "xep_0060", "xep_0077", "xep_0122", "xep_0199")
 
 
@@ -136,9 +137,11 @@ def error_of(failure: IqError) -> dict[str, t.Any]:
 
 
 @contextlib.asynccontextmanager
-async def connected(server: t.Any, name: str, *, resource: str = "test", password: str = "") -> t.AsyncIterator[Client]:
+async def connected(
+    server: t.Any, name: str, *, resource: str = "test", password: str = "", kind: type[C] = Client
+) -> t.AsyncIterator[C]:
     """A client that is online, and gone afterwards."""
-    client = Client(f"{name}@{server.domain}/{resource}", password or server.password, str(server.ca_file))
+    client = kind(f"{name}@{server.domain}/{resource}", password or server.password, str(server.ca_file))
     started = client.wait_until("session_start", 20)
     client.connect(server.host, server.port)
     await started

@@ -16,22 +16,27 @@ import typing as t
 from measure import Figure, Table, Way, compare
 from stage import NAME, Process, Stage, online
 
-CONTACTS: t.Final = 200
-ONLINE: t.Final = Figure(f"{CONTACTS} contacts online", "s")
-MEMORY: t.Final = Figure(f"memory with {CONTACTS} contacts", "MiB")
-EACH: t.Final = Figure("memory of a contact", "KiB")
+SIZES: t.Final = (10, 100, 1000, 5000)
+# Five thousand once: it takes minutes.
+MOST: t.Final = 1000
 
 
 def run(stage: Stage, rounds: int) -> list[Table]:
-    with stage.host(CONTACTS, managed=True, running=True) as host, stage.server() as server:
-        people = [server.register(f"person{number}").partition("@")[0] for number in range(CONTACTS)]
+    return [table for size in SIZES for table in _of(stage, size, rounds if size <= MOST else 1)]
+
+
+def _of(stage: Stage, size: int, rounds: int) -> list[Table]:
+    shown = Figure(f"{size} contacts online", "s")
+    total, each = Figure(f"memory with {size} contacts", "MiB"), Figure(f"memory of each of {size} contacts", "KiB")
+    with stage.host(size, managed=True, running=True) as host, stage.server() as server:
+        people = [server.register(f"person{number}").partition("@")[0] for number in range(size)]
         state_dir = stage.room()
 
         def observe(start: t.Callable[[bool], Process], sessions: int) -> dict[Figure, float]:
             """``start`` a process with contacts, or without; then it has so many ``sessions``."""
             began = time.perf_counter()
             with start(True) as process:
-                online(server, sessions + CONTACTS)
+                online(server, sessions + size)
                 took = time.perf_counter() - began
                 process.settle()
                 memory = process.memory()
@@ -41,7 +46,7 @@ def run(stage: Stage, rounds: int) -> list[Table]:
                 process.settle()
                 without = process.memory()
             online(server, 0)
-            return {ONLINE: took, MEMORY: memory, EACH: (memory - without) / CONTACTS * 1024}
+            return {shown: took, total: memory, each: (memory - without) / size * 1024}
 
         def crowd() -> dict[Figure, float]:
             return observe(lambda contacts: stage.crowd(server, people if contacts else []), 0)

@@ -34,6 +34,7 @@ class Controller:
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+            "ANSIBLE_INVENTORY_PLUGINS": str(ROOT / "tests/benchmark/inventory_plugins"),
             **variables,
         }
 
@@ -64,14 +65,18 @@ class Controller:
         file.write_text(json.dumps([{"hosts": hosts, "connection": "local", "gather_facts": False, "tasks": [task]}]))
         return self._run("ansible-playbook", "-i", inventory, *arguments, str(file))[0]
 
-    def inventory(self, source: t.Mapping[str, t.Any], machines: t.Collection[str]) -> float:
+    def inventory(self, machines: t.Collection[str], *sources: t.Mapping[str, t.Any]) -> float:
         """Seconds of a listing, which has to name all these machines."""
-        file = self.directory / "archipel.yml"
-        file.write_text(json.dumps(source))
-        seconds, listing = self._run("ansible-inventory", "-i", str(file), "--list")
-        missing = set(machines) - json.loads(listing)["_meta"]["hostvars"].keys()
+        files = []
+        for number, source in enumerate(sources):
+            files.append(self.directory / f"{number}.archipel.yml")
+            files[-1].write_text(json.dumps(source))
+        arguments = [argument for file in files for argument in ("-i", str(file))]
+        seconds, listing = self._run("ansible-inventory", *arguments, "--list")
+        self.listed = json.loads(listing)
+        missing = set(machines) - self.listed["_meta"]["hostvars"].keys()
         if missing:
-            raise RuntimeError(f"{source['plugin']} does not list {len(missing)} of {len(machines)} machines.")
+            raise RuntimeError(f"{sources[0]['plugin']} does not list {len(missing)} of {len(machines)} machines.")
         return seconds - self._run("ansible-inventory", "-i", NO_HOSTS, "--list")[0]
 
     def _run(self, tool: str, *arguments: str) -> tuple[float, str]:

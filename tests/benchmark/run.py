@@ -32,6 +32,7 @@ PARTS = {
     "contacts": "Contacts",
     "idle": "An idle agent",
     "latency": "Requests",
+    "events": "Events",
     "rights": "Rights",
     "push": "Push",
 }

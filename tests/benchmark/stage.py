@@ -22,7 +22,7 @@ from ejabberd import Ejabberd
 from libvirtd import Libvirtd
 
 NAME: t.Final = "hv1"
-PATIENCE: t.Final = 120.0
+PATIENCE: t.Final = 600.0
 
 MACHINE: t.Final = """
 <domain type='test'>
@@ -117,9 +117,11 @@ class Stage:
         return room
 
     @contextlib.contextmanager
-    def host(self, machines: int, *, managed: bool = False, running: bool = False) -> t.Iterator[Host]:
+    def host(
+        self, machines: int, *, managed: bool = False, running: bool = False, prefix: str = "machine"
+    ) -> t.Iterator[Host]:
         metadata = f"<archipel:machine xmlns:archipel='{NAMESPACE}'/>" if managed else ""
-        names = [f"machine{number:04}" for number in range(machines)]
+        names = [f"{prefix}{number:04}" for number in range(machines)]
         libvirtd = Libvirtd()
         try:
             libvirtd.start()
@@ -138,8 +140,8 @@ class Stage:
             libvirtd.stop()
 
     @contextlib.contextmanager
-    def server(self) -> t.Iterator[Ejabberd]:
-        server = Ejabberd(self.room(), hypervisors=[NAME])
+    def server(self, hypervisors: t.Sequence[str] = (NAME,)) -> t.Iterator[Ejabberd]:
+        server = Ejabberd(self.room(), hypervisors)
         server.prepare()
         try:
             yield server
@@ -154,15 +156,17 @@ class Stage:
             agent.settle()
             yield agent
 
-    def start_agent(self, host: Host, server: Ejabberd, state_dir: pathlib.Path, *, contacts: str) -> Process:
+    def start_agent(
+        self, host: Host, server: Ejabberd, state_dir: pathlib.Path, *, contacts: str, name: str = NAME
+    ) -> Process:
         room = self.room()
         password = room / "password"
         password.touch(mode=0o600)
         password.write_text(server.password)
         configuration = room / "agent.toml"
         strings = {key: json.dumps(str(value)) for key, value in {
-            "name": NAME, "contacts": contacts, "state_dir": state_dir, "administrator": server.administrator,
-            "jid": f"{NAME}@{server.domain}", "password": password, "host": server.host, "ca": server.ca_file,
+            "name": name, "contacts": contacts, "state_dir": state_dir, "administrator": server.administrator,
+            "jid": f"{name}@{server.domain}", "password": password, "host": server.host, "ca": server.ca_file,
             "uri": host.uri,
         }.items()}  # fmt: skip
         configuration.write_text(AGENT.format(port=server.port, **strings))

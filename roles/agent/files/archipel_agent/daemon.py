@@ -120,7 +120,7 @@ class Agent:
         forever: tuple[t.Coroutine[t.Any, t.Any, None], ...] = (
             self.link.run(),
             self.session.run(),
-            self.pubsub.serve(self.events),
+            self.pubsub.serve(self.events, gather=0),
             self.pubsub.serve(self.index),
             self.pubsub.serve(self.parking),
             self.pubsub.serve(self.grants),

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
 RSM: t.Final = "http://jabber.org/protocol/rsm"
-# Events come in bursts, machine by machine; what gathers in this time goes out together.
+# Changes of a machine come in bursts; what gathers in this time goes out as one.
 GATHER = 0.05
 PAUSE_AFTER_REFUSAL = 30.0
 TIMEOUT = 20
@@ -42,14 +42,14 @@ class PubSub:
     def wake(self, publisher: Publisher) -> None:
         self._woken.setdefault(publisher, asyncio.Event()).set()
 
-    async def serve(self, publisher: Publisher) -> None:
-        """Flush one publisher for ever."""
+    async def serve(self, publisher: Publisher, *, gather: float = GATHER) -> None:
+        """Flush one publisher for ever, that many seconds after it has asked for it."""
         woken = self._woken.setdefault(publisher, asyncio.Event())
         said = ""
         while True:
             await woken.wait()
             await self._session.online.wait()
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(gather)
             woken.clear()
             try:
                 await publisher.flush()
