@@ -34,6 +34,8 @@ FIRST_OCTET: t.Final = 121
 DISK, BANDWIDTH = 32, 32
 # Seconds that the platform has to be well again after the last fault.
 RECOVERY: t.Final = 240
+# The guest begins to write when it begins to count, ten times a second: what it counts when it has written.
+WRITING: t.Final = 20
 # Sectors that the guest writes its numbers to (lab/guest.py), and what the rest of the disk is filled with.
 SECTORS, FILLED = 256, "0x5a 1M 31M"
 _RUNNING_JOBS: t.Final = """
@@ -102,6 +104,12 @@ class Campaign:
             "networks": [{"bridge": "br0", "mac": f"52:54:00:00:02:{octet:02x}"}],
         }
         self.ask("hv1", "vm", name=name, state="running", definition=definition)
+
+    def await_journal(self, number: int) -> None:
+        """Until the guest counts, and so writes: from then on a disk without numbers has lost them."""
+        address, end = f"{self.lab.network}.{FIRST_OCTET + number}", time.monotonic() + 60
+        while self.story.count(seconds=120, address=address) < WRITING and time.monotonic() < end:
+            time.sleep(0.2)
 
     def live(self, name: str, dice: random.Random) -> None:
         """One action after another on a machine, whatever becomes of each."""
@@ -191,6 +199,8 @@ class Campaign:
         with step(f"{len(self.names)} machines"):
             for number in range(len(self.names)):
                 self.make(number)
+            for number in range(len(self.names)):
+                self.await_journal(number)
         end = time.monotonic() + minutes * 60
         with (
             step(f"actions and faults for {minutes:g} minutes, seed {self.seed}"),
