@@ -164,14 +164,16 @@ async def _answers(person: Client, jid: str) -> None:
             return
 
 
-def left_running(config: Config, *, action: str = "vm_migrate", subject: str = "gone") -> str:
+def left_running(
+    config: Config, *, action: str = "vm_migrate", subject: str = "gone", promise: dict[str, t.Any] | None = None
+) -> str:
     """A job that an earlier run of the agent has not brought to an end."""
     known = database.connect(config.state_dir / "agent.db")
     row = {
         "id": "0123456789abcdef", "action": action, "kind": "hypervisor", "entity": "hv1",
         "author": "admin@xmpp.test", "door": "adhoc", "arguments": json.dumps({"name": "gone", "destination": "hv2"}),
         "subjects": json.dumps([subject]), "state": "running", "started": "2026-01-01T10:00:00Z",
-        "result": "null", "error": "null",
+        "result": json.dumps(promise), "error": "null",
     }  # fmt: skip
     known.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
     known.close()

@@ -15,11 +15,12 @@ import typing as t
 import pytest
 from archipel.actions import Progress
 from archipel.connection import Connection
+from archipel.errors import NotFound
 from archipel_agent.daemon import Agent
 from archipel_agent.features.jobs import Job, Unsettled, new_id
 from client import Client, error_of
 from slixmpp.exceptions import IqError
-from test_jobs import Peer
+from test_jobs import Peer, left_running
 from world import TEST_UUID, Daemon, World, machine
 
 HV1, HV2 = "hv1@xmpp.test/hv1", "hv2@xmpp.test/hv2"
@@ -231,6 +232,69 @@ async def test_what_libvirtd_had_no_time_to_undefine_goes(
             ended = await begun(agent, lost)
         assert ended.state == state
         assert [domain.name() for domain in connection.handle.listAllDomains()] == left
+
+
+PATH: t.Final = "/default-pool/web1.qcow2"
+DISK: t.Final = f"<disk type='file'><source file='{PATH}'/><target dev='vda' bus='virtio'/></disk>"
+REMOVED: t.Final = "volumes[default-pool/web1.qcow2]"
+PROMISE: t.Final = {
+    "result": {
+        "changed": True,
+        "msg": "web1 has moved from hv1 to hv2.",
+        "changes": [{"path": REMOVED, "old": {"size": "1 KiB"}, "new": None}],
+        "diff": {"before": {REMOVED: {"size": "1 KiB"}}, "after": {REMOVED: None}},
+        "source": "hv1",
+        "destination": "hv2",
+        "left_behind": [],
+        "vm": {"name": "web1", "uuid": UUID, "hypervisor": "hv2", "state": "running"},
+    },
+    "remove": "all",
+    "going": {PATH: REMOVED},
+    "document": machine("web1", UUID, devices=DISK),
+    "needs": {},
+    "disks": ["disks[vda]"],
+}
+
+
+@pytest.mark.parametrize(
+    ("findings", "behind"), [([], []), ([{"what": "disks[vda]", "severity": "error", "msg": "Not there."}], [PATH])]
+)
+async def test_what_is_to_be_removed_from_the_source_is_so_by_another_run_of_the_agent(
+    world: World, libvirtd: Daemon, findings: list[t.Any], behind: list[str]
+) -> None:
+    """When the machine is found at the destination with its disks; else the job says what was left behind."""
+    config = world.config(uri=libvirtd.uri)
+    with beside(libvirtd) as connection:
+        volume(connection, "web1.qcow2")
+        id = left_running(config, subject=UUID, promise=PROMISE)
+        async with world.person("hv2", resource="hv2") as person:
+            Peer(person).answers(present=True, state="running", findings=findings)
+            async with world.running(config) as agent:
+                await agent.session.online.wait()
+                ended = await agent.jobs.ended(id)
+        assert ended.state == "succeeded"
+        result = ended.result or {}
+        assert result["left_behind"] == behind
+        assert [change["path"] for change in result["changes"]] == ([] if behind else [REMOVED])
+        assert ("could not be verified: Not there." in result["msg"]) is bool(behind)
+        assert volumes(connection) == ["there.qcow2", *(["web1.qcow2"] if behind else [])]
+        for path in behind:
+            connection.handle.storageVolLookupByPath(path).delete(0)
+
+
+async def test_what_a_job_has_promised_is_no_result(world: World) -> None:
+    """It is kept from before the work is done, and told only when it is."""
+    async with world.agent() as agent:
+        seen: list[t.Any] = []
+
+        async def failing(progress: Progress) -> dict[str, t.Any]:
+            await asyncio.to_thread(progress.promise, {"changed": True})
+            (one,) = agent.jobs._running.values()
+            seen.extend((one.result, one.as_data()["result"]))
+            raise NotFound("It is not there.")
+
+        ended = await begun(agent, failing)
+        assert (seen, ended.state, ended.result) == ([{"changed": True}, None], "failed", None)
 
 
 async def test_a_machine_that_has_moved_has_moved(world: World) -> None:

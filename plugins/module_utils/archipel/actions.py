@@ -97,6 +97,10 @@ class Progress:
     def __call__(self, text: str, fraction: float | None = None) -> None:
         """``fraction`` runs from 0 to 1, or is None where no end is in sight."""
 
+    def promise(self, outcome: dict[str, t.Any]) -> None:
+        """Tell before the point of no return what will have come of it, for whoever finds that out when nobody has
+        followed the action to its end. Plain data; it has been written down when this returns."""
+
 
 NO_PROGRESS: t.Final = Progress()
 

@@ -12,7 +12,7 @@ import time
 import typing as t
 import urllib.parse
 
-from . import belongings, images, mapping, preflight, reception, snapshots, xmltree
+from . import belongings, images, mapping, preflight, reception, snapshots, storage, xmltree
 from .actions import Progress
 from .blocks import Block
 from .connection import Connection, doing, libvirt, translated
@@ -142,11 +142,11 @@ QUESTIONS: t.Final[dict[str, t.Callable[[Host, t.Mapping[str, t.Any]], dict[str,
 }
 
 
-def ask(machine: Machine, move: Move, question: str, **arguments: t.Any) -> dict[str, t.Any]:
+def ask(host: Host, move: Move, question: str, **arguments: t.Any) -> dict[str, t.Any]:
     """What the destination answers: by its agent, or from here where its libvirt is named."""
     if move.destination_uri is None:
         # look has found both.
-        peers, destination = t.cast(Peers, machine.hypervisor.peers), t.cast(str, move.destination)
+        peers, destination = t.cast(Peers, host.peers), t.cast(str, move.destination)
         return peers.call(destination, question, arguments)
     with Connection(move.destination_uri) as connection:
         return QUESTIONS[question](Host(connection, move.destination or None), arguments)
@@ -234,11 +234,13 @@ class _Passage:
             return done
         try:
             self.flattening.run()
+            promise = self._promise(done)
+            self.progress.promise(promise)
             times = self._move()
         except ArchipelError as error:
             error.changes = [change.as_data() for change in self.flattening.done]
             raise
-        return {**self._verified(done), **times}
+        return {**conclude(self.host, self.move, promise), **times}
 
     # -- before
 
@@ -250,7 +252,7 @@ class _Passage:
             self.flattening = snapshots.removal_of_all(self.machine, move.wait_timeout, self.progress)
         # Of a machine that is there already, everything there would seem to be in use.
         if not self.there["present"]:
-            answer = ask(self.machine, move, "inspect", needs=self._needs(self.copied).as_data())
+            answer = ask(self.host, move, "inspect", needs=self._needs(self.copied).as_data())
             self.findings += map(Finding.bind, answer["findings"])
             self.ejected, self.paths = answer["missing_media"], answer["paths"]
         errors = [finding.msg for finding in self.findings if finding.severity == "error"]
@@ -385,6 +387,17 @@ class _Passage:
             "vm": {"name": name, "uuid": self.machine.uuid, "hypervisor": target, "state": self.state},
         }
 
+    def _promise(self, done: dict[str, t.Any]) -> dict[str, t.Any]:
+        """What ``conclude`` is to be told, be it by another run of the agent."""
+        return {
+            "result": done,
+            "remove": self.move.remove_source_volumes,
+            "going": {volume.path: volume.removal.path for volume in self.removal.going},
+            "document": xmltree.serialise(self.document),
+            "needs": self._needs(()).as_data(),
+            "disks": [f"disks[{place.target}]" for place in self.places],
+        }
+
     def _mapped(self, scope: str) -> t.Iterator[Change]:
         """What is another one at the destination."""
         for node in self.document.iterfind("devices/interface"):
@@ -428,7 +441,7 @@ class _Passage:
         if self.move.copy_storage == "none":
             return ()
         volumes = [dataclasses.asdict(volume) for volume in self._volumes()]
-        received = ask(self.machine, self.move, "receive", volumes=volumes)
+        received = ask(self.host, self.move, "receive", volumes=volumes)
         self.paths = received["paths"]
         return t.cast("t.Sequence[t.Any]", received["made"])
 
@@ -444,7 +457,7 @@ class _Passage:
         where = ", ".join(f"{pool}/{name}" for pool, name in made)
         try:
             if not look(self.move, self.host.peers, self.machine.name, self.machine.uuid)["present"]:
-                left = ask(self.machine, self.move, "discard", volumes=made)["left"]
+                left = ask(self.host, self.move, "discard", volumes=made)["left"]
                 where = ", ".join(left)
         except ArchipelError as why:
             error.message += f" {why.message}"
@@ -510,43 +523,50 @@ class _Passage:
         mapping.eject(domain, self.ejected)
         return xmltree.serialise(domain)
 
-    # -- after
 
-    def _verified(self, done: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Remove what is to be removed from the source, once the machine is found at the destination."""
-        if not self.removal.going:
-            return done
-        target, removed = self.there["hypervisor"], []
-        try:
-            self._refuse_unverified()
-            for volume in self.removal.going:
-                volume.remove()
-                removed.append(volume)
-        except ArchipelError as error:
-            kept = [volume for volume in self.removal.going if volume not in removed]
-            paths = {volume.removal.path for volume in kept}
-            left = sorted([*done["left_behind"], *(volume.path for volume in kept)])
-            return {
-                **done,
-                "msg": f"{done['msg']} Its disks stay on {self.host.name} too, since {target} could not be verified:"
-                f" {error.message}",
-                "changes": [change for change in done["changes"] if change["path"] not in paths],
-                "diff": {key: {p: v for p, v in side.items() if p not in paths} for key, side in done["diff"].items()},
-                "left_behind": left,
-            }
+def conclude(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The result of a move that was promised, when the machine has moved: what is to be removed from its source goes
+    once it is found at the destination, and what cannot be verified stays, and is told."""
+    done: dict[str, t.Any] = promise["result"]
+    if not promise["going"]:
         return done
+    source, target = done["source"], done["destination"]
+    handle, kept = host.connection.handle, set(promise["going"])
+    why = "another machine uses them by now."
+    try:
+        _refuse_unverified(host, move, promise)
+        document = xmltree.parse_trusted(promise["document"])
+        disks = [image.node for image in images.written(handle, document)]
+        for volume in belongings.judge(host, done["vm"]["uuid"], [document], promise["remove"], disks).going:
+            if volume.path in kept:
+                volume.remove()
+                kept.discard(volume.path)
+        # An earlier run may have got so far.
+        kept = {path for path in kept if storage.volume_at(handle, path) is not None}
+    except ArchipelError as error:
+        why = f"{target} could not be verified: {error.message}"
+    if not kept:
+        return done
+    paths = {promise["going"][path] for path in kept}
+    return {
+        **done,
+        "msg": f"{done['msg']} Its disks stay on {source} too, since {why}",
+        "changes": [change for change in done["changes"] if change["path"] not in paths],
+        "diff": {key: {p: v for p, v in side.items() if p not in paths} for key, side in done["diff"].items()},
+        "left_behind": sorted({*done["left_behind"], *kept}),
+    }
 
-    def _refuse_unverified(self) -> None:
-        """Conflict, unless the machine is at the destination in the state that it had, and its disks are there."""
-        name, target = self.machine.name, self.there["hypervisor"]
-        now = look(self.move, self.host.peers, name, self.machine.uuid)
-        if (now["state"] in RUNNING) != (self.state in RUNNING) or not now["present"]:
-            raise Conflict(f"{name} is {now['state'] or 'absent'} on {target}, and was {self.state}.")
-        answer = ask(self.machine, self.move, "inspect", needs=self._needs(()).as_data())
-        targets = {f"disks[{place.target}]" for place in self.places}
-        unseen = [finding.msg for finding in map(Finding.bind, answer["findings"]) if finding.what in targets]
-        if unseen:
-            raise Conflict(" ".join(unseen))
+
+def _refuse_unverified(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> None:
+    """Conflict, unless the machine is at the destination in the state that it had, and its disks are there."""
+    vm, target = promise["result"]["vm"], promise["result"]["destination"]
+    now = look(move, host.peers, vm["name"], vm["uuid"])
+    if (now["state"] in RUNNING) != (vm["state"] in RUNNING) or not now["present"]:
+        raise Conflict(f"{vm['name']} is {now['state'] or 'absent'} on {target}, and was {vm['state']}.")
+    answer = ask(host, move, "inspect", needs=promise["needs"])
+    unseen = [finding.msg for finding in map(Finding.bind, answer["findings"]) if finding.what in promise["disks"]]
+    if unseen:
+        raise Conflict(" ".join(unseen))
 
 
 def _listed(names: t.Iterable[str | None]) -> str:

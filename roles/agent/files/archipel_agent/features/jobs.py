@@ -33,7 +33,8 @@ Work = t.Callable[[Progress], t.Awaitable[Result]]
 
 @dataclasses.dataclass
 class Job:
-    """``entity`` is a key as in Entity; ``subjects`` are the keys of what the job changes."""
+    """``entity`` is a key as in Entity; ``subjects`` are the keys of what the job changes. Of a running job ``result``
+    is what its work has promised."""
 
     id: str
     action: str
@@ -61,7 +62,7 @@ class Job:
             "progress": {"text": self.text, "fraction": self.fraction},
             "started": self.started,
             "ended": self.ended,
-            "result": self.result,
+            "result": self.result if self.state == "succeeded" else None,
             "error": self.error,
         }
 
@@ -193,7 +194,7 @@ class Jobs:
 
     async def _follow(self, job: Job, work: Work) -> None:
         outcome = "failed"
-        progress = _Told(functools.partial(self._progress, job))
+        progress = _Told(functools.partial(self._progress, job), functools.partial(self._promise, job))
         try:
             try:
                 result = await work(progress)
@@ -212,6 +213,8 @@ class Jobs:
             log.exception("the job %s failed by a fault of the agent", job.id)
             job.state, job.error = "failed", OperationFailed(f"The agent failed: {error!r}").as_data()
             job.text = "failed by a fault of the agent"
+        if job.state != "succeeded":
+            job.result = None
         job.ended = now()
         del self._running[job.id]
         try:
@@ -245,6 +248,11 @@ class Jobs:
         self._write(job)
         self._tell(job)
 
+    async def _promise(self, job: Job, outcome: Result) -> None:
+        job.result = outcome
+        with durably(self._database):
+            self._write(job)
+
     def _write(self, job: Job) -> None:
         values = [json.dumps(getattr(job, name)) if name in _AS_JSON else getattr(job, name) for name in _COLUMNS]
         marks = ", ".join("?" * len(_COLUMNS))
@@ -265,12 +273,20 @@ class Jobs:
 class _Told(Progress):
     """Brings what a worker thread tells into the event loop."""
 
-    def __init__(self, tell: t.Callable[[str, float | None], None]) -> None:
+    def __init__(
+        self,
+        tell: t.Callable[[str, float | None], None],
+        keep: t.Callable[[Result], t.Coroutine[t.Any, t.Any, None]],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._tell = tell
+        self._keep = keep
 
     def __call__(self, text: str, fraction: float | None = None) -> None:
         self._loop.call_soon_threadsafe(self._tell, text, fraction)
+
+    def promise(self, outcome: Result) -> None:
+        asyncio.run_coroutine_threadsafe(self._keep(outcome), self._loop).result()
 
 
 class Lost(OperationFailed):

@@ -121,6 +121,10 @@ class MigrationInquiry:
         if not there["present"]:
             where = f"{state} on {self._link.name}" if state else f"not on {self._link.name}"
             raise OperationFailed(f"{name} was not moved to {there['hypervisor']}: it is not there, and {where}.")
+        if promise := job.result:
+            move = _move(job)
+            done = await self._link.perform("jobs", lambda hypervisor: migration.conclude(hypervisor, move, promise))
+            return {**done, "vm": {**done["vm"], "state": there["state"]}}
         source, target = self._link.name, there["hypervisor"]
         return {
             "changed": True,
