@@ -28,10 +28,34 @@ UUID = "0f3c8a52-4d1e-4b77-9c0a-6a1d2e3f4b5c"
 COMING: t.Final = {"uuid": UUID, "name": "web1", "disks": ["/default-pool/web1.qcow2", "/default-pool/there.qcow2"]}
 
 
+PATH: t.Final = "/default-pool/web1.qcow2"
+DISK: t.Final = f"<disk type='file'><source file='{PATH}'/><target dev='vda' bus='virtio'/></disk>"
+REMOVED: t.Final = "volumes[default-pool/web1.qcow2]"
+RESULT: t.Final[dict[str, t.Any]] = {
+    "changed": True,
+    "msg": "web1 has moved from hv1 to hv2.",
+    "changes": [{"path": REMOVED, "old": {"size": "1 KiB"}, "new": None}],
+    "diff": {"before": {REMOVED: {"size": "1 KiB"}}, "after": {REMOVED: None}},
+    "source": "hv1",
+    "destination": "hv2",
+    "left_behind": [],
+    "vm": {"name": "web1", "uuid": UUID, "hypervisor": "hv2", "state": "running"},
+}
+# What a job that moves it has in writing before.
+PROMISE: t.Final = {
+    "result": RESULT,
+    "remove": "all",
+    "going": {PATH: REMOVED},
+    "document": machine("web1", UUID, devices=DISK),
+    "needs": {},
+    "disks": ["disks[vda]"],
+}
+
+
 @contextlib.asynccontextmanager
-async def source(world: World) -> t.AsyncIterator[Peer]:
-    """The hypervisor hv1, played by the test: it is sending the machine."""
-    async with world.person("hv1", resource="hv1") as person:
+async def source(world: World, name: str = "hv1") -> t.AsyncIterator[Peer]:
+    """A hypervisor, played by the test: it is sending the machine."""
+    async with world.person(name, resource=name) as person:
         peer = Peer(person)
         peer.answers(where="leaving")
         yield peer
@@ -151,6 +175,47 @@ async def test_a_source_that_keeps_a_definition_alone_has_let_the_machine_go(wor
                     domain.destroy()
 
 
+async def test_what_has_gone_to_a_third_hypervisor_is_not_waited_for(world: World, libvirtd: Daemon) -> None:
+    """Nobody told this one that the move had failed; nothing of it is left here."""
+    with beside(libvirtd) as connection:
+        async with world.agent("hv2", uri=libvirtd.uri), world.person() as admin, source(world) as hv1:
+            agreed = await hv1.person.call(HV2, "expect", COMING)
+            volume(connection, "web1.qcow2")
+            hv1.answers(where="gone", destination="hv3")
+            assert (await job(admin, agreed["job"]))["state"] == "failed"
+        assert volumes(connection) == ["there.qcow2"]
+
+
+async def test_where_a_machine_has_gone_is_told(world: World) -> None:
+    """To a peer that expected it, by the job that moved it last; not where another was begun since."""
+
+    async def failed(_progress: Progress) -> dict[str, t.Any]:
+        raise NotFound("It is not there.")
+
+    async def moved(_progress: Progress) -> dict[str, t.Any]:
+        return {"changed": True, "vm": {"uuid": UUID}, "destination": "hv3"}
+
+    async with world.agent() as agent, source(world, "hv2") as hv2:
+        assert (await hv2.person.call(HV1, "whereabouts", {"uuid": UUID}))["destination"] is None
+        await begun(agent, moved, UUID)
+        told = await hv2.person.call(HV1, "whereabouts", {"uuid": UUID})
+        assert (told["where"], told["destination"]) == ("gone", "hv3")
+        await begun(agent, failed, UUID)
+        assert (await hv2.person.call(HV1, "whereabouts", {"uuid": UUID}))["destination"] is None
+
+
+async def test_a_machine_that_was_paused_has_arrived_when_it_is_paused(world: World) -> None:
+    """One that ran is waited for, since libvirt has not let it run yet."""
+    config = world.config()
+    promise = {**PROMISE, "going": {}, "result": {**RESULT, "vm": {**RESULT["vm"], "state": "paused"}}}
+    id = left_running(config, subject=UUID, promise=promise)
+    async with world.person("hv2", resource="hv2") as person:
+        Peer(person).answers(present=True, state="paused")
+        async with world.running(config) as agent, asyncio.timeout(20):
+            await agent.session.online.wait()
+            assert (await agent.jobs.ended(id)).state == "succeeded"
+
+
 async def test_a_source_that_is_gone_for_good_is_waited_for_until_somebody_ends_it(
     world: World, libvirtd: Daemon
 ) -> None:
@@ -194,10 +259,12 @@ async def test_a_move_that_libvirt_refuses_is_undone_on_both_sides(world: World,
                 admin.published.clear()
 
 
-async def begun(agent: Agent, work: t.Callable[[Progress], t.Awaitable[dict[str, t.Any]]]) -> Job:
-    """A job that moves the machine `test`, and ends."""
+async def begun(
+    agent: Agent, work: t.Callable[[Progress], t.Awaitable[dict[str, t.Any]]], uuid: str = TEST_UUID
+) -> Job:
+    """A job that moves a machine, and ends."""
     arguments = {"name": "test", "destination": "hv2"}
-    one = Job(new_id(), "vm_migrate", "hypervisor", "hv1", "admin@xmpp.test", "adhoc", arguments, (TEST_UUID,))
+    one = Job(new_id(), "vm_migrate", "hypervisor", "hv1", "admin@xmpp.test", "adhoc", arguments, (uuid,))
     agent.jobs.start(one, work)
     return await agent.jobs.ended(one.id)
 
@@ -232,28 +299,6 @@ async def test_what_libvirtd_had_no_time_to_undefine_goes(
             ended = await begun(agent, lost)
         assert ended.state == state
         assert [domain.name() for domain in connection.handle.listAllDomains()] == left
-
-
-PATH: t.Final = "/default-pool/web1.qcow2"
-DISK: t.Final = f"<disk type='file'><source file='{PATH}'/><target dev='vda' bus='virtio'/></disk>"
-REMOVED: t.Final = "volumes[default-pool/web1.qcow2]"
-PROMISE: t.Final = {
-    "result": {
-        "changed": True,
-        "msg": "web1 has moved from hv1 to hv2.",
-        "changes": [{"path": REMOVED, "old": {"size": "1 KiB"}, "new": None}],
-        "diff": {"before": {REMOVED: {"size": "1 KiB"}}, "after": {REMOVED: None}},
-        "source": "hv1",
-        "destination": "hv2",
-        "left_behind": [],
-        "vm": {"name": "web1", "uuid": UUID, "hypervisor": "hv2", "state": "running"},
-    },
-    "remove": "all",
-    "going": {PATH: REMOVED},
-    "document": machine("web1", UUID, devices=DISK),
-    "needs": {},
-    "disks": ["disks[vda]"],
-}
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,15 @@ class Jobs:
         """The running job that changes this."""
         return next((job for job in self._running.values() if subject in job.subjects), None)
 
+    def latest(self, actions: t.Collection[str], subject: str) -> Job | None:
+        """The job that was begun last, of these actions, and was to change this, of those that are known."""
+        rows = self._database.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE action IN ({_marks(actions)})"
+            " AND EXISTS (SELECT 1 FROM json_each(subjects) WHERE value = ?) ORDER BY started DESC, rowid DESC",
+            (*actions, subject),
+        )
+        return next((job for job in map(_from_row, rows) if not job.arguments.get("check")), None)
+
     async def ended(self, id: str) -> Job:
         if id in self._ends:
             await self._ends[id].wait()
@@ -255,8 +264,8 @@ class Jobs:
 
     def _write(self, job: Job) -> None:
         values = [json.dumps(getattr(job, name)) if name in _AS_JSON else getattr(job, name) for name in _COLUMNS]
-        marks = ", ".join("?" * len(_COLUMNS))
-        self._database.execute(f"INSERT OR REPLACE INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", values)
+        columns = ", ".join(_COLUMNS)
+        self._database.execute(f"INSERT OR REPLACE INTO jobs ({columns}) VALUES ({_marks(_COLUMNS)})", values)
         if job.ended:
             self._database.execute(
                 "DELETE FROM jobs WHERE state != 'running' AND id NOT IN"
@@ -303,6 +312,10 @@ def new_id() -> str:
 
 async def _nobody_knows(job: Job, _progress: Progress) -> Result:
     raise Lost(f"The agent ended while {job.action} was running, and cannot find out what became of it.")
+
+
+def _marks(values: t.Collection[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _from_row(row: sqlite3.Row) -> Job:

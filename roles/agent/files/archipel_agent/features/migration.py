@@ -166,13 +166,15 @@ class MigrationInquiry:
     async def _there(self, job: Job, name: str, uuid: str) -> dict[str, t.Any]:
         """What the destination says, as soon as the machine has settled there."""
         move = _move(job)
+        # What libvirt has not let run yet is paused, too.
+        stays = (job.result or {}).get("result", {}).get("vm", {}).get("state") == "paused"
         end = asyncio.get_running_loop().time() + PATIENCE
         while True:
             try:
                 there = await self._link.perform(
                     "jobs", lambda hypervisor: migration.look(move, hypervisor.peers, name, uuid)
                 )
-                if there["state"] != "paused" or asyncio.get_running_loop().time() > end:
+                if there["state"] != "paused" or stays or asyncio.get_running_loop().time() > end:
                     return there
             except ArchipelError as error:
                 if asyncio.get_running_loop().time() > end:
@@ -239,7 +241,10 @@ class Arrivals:
         else:
             # Why it is off libvirt forgets when it is restarted.
             where = "gone" if status in (None, LEFT) else "staying" if status[0] in ACTIVE else "off"
-        return {"changed": False, "uuid": uuid, "where": where}
+        moved = self._jobs.latest(ACTIONS, uuid) if where == "gone" else None
+        # Of one that has not succeeded nobody knows.
+        destination = (moved.result or {}).get("destination") if moved else None
+        return {"changed": False, "uuid": uuid, "where": where, "destination": destination}
 
     async def follow(self, job: Job, progress: Progress) -> Result:
         """The machine, when it is here and its source says that it has left; OperationFailed when it stayed there, and
@@ -251,7 +256,7 @@ class Arrivals:
             while True:
                 there = await self._ask(source, uuid, word)
                 here = await self._here(uuid)
-                if there == "off":
+                if there in ("off", "elsewhere"):
                     # It may have been left defined there; what has come is not thrown away.
                     there = "gone" if here and here != ARRIVING else "staying"
                 if there == "staying":
@@ -279,10 +284,13 @@ class Arrivals:
             word.set_exception(Lost(why))
 
     async def _ask(self, source: str, uuid: str, word: asyncio.Future[bool]) -> str | None:
-        """Where the source says that the machine is; None when it is silent."""
+        """Where the source says that the machine is, ``elsewhere`` when it has moved to another; None when it is
+        silent."""
         if not word.done():
             try:
-                return str((await self._peers.ask(source, "whereabouts", {"uuid": uuid})).get("where"))
+                told = await self._peers.ask(source, "whereabouts", {"uuid": uuid})
+                elsewhere = told.get("destination") not in (None, self._link.name)
+                return "elsewhere" if told.get("where") == "gone" and elsewhere else str(told.get("where"))
             except ArchipelError as error:
                 log.debug("%s does not tell where %s is: %s", source, uuid, error.message)
         return None if not word.done() else "gone" if word.result() else "staying"
