@@ -213,3 +213,17 @@ async def test_the_thread_of_a_conversation_is_kept(world: World) -> None:
 async def _served(person: Client) -> None:
     """The server has dealt with all that this person sent before."""
     await person.plugin["xep_0199"].send_ping(person.boundjid.domain)
+
+
+async def test_the_end_of_a_job_is_told_for_a_machine_that_has_gone(world: World) -> None:
+    """By its hypervisor, in private, to who began it: as where a machine was asked to move, and has."""
+    async with world.agent() as agent, world.person() as admin:
+        machine = await contact_of(agent)
+        domain = await agent.link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=TEST_UUID).domain)
+        async with agent.dispatcher._locked((TEST_UUID,)):
+            assert (await admin.says(machine, "migrate to hv2")).startswith("migrate has begun as job")
+            domain.destroy()
+            domain.undefine()
+            await agent.contacts.contacts[TEST_UUID].session.client.disconnected
+        (told,) = await admin.until(lambda: [text for who, text in admin.heard if who == HV1])
+        assert told.startswith("test: I could not: ")

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 class Contact:
-    """``present`` says what the contact's presence is now; it is asked at each ``refresh``. ``host`` is the hypervisor
-    of a machine."""
+    """``present`` says what the contact's presence is now; it is asked at each ``refresh``. ``host`` is the
+    contact of a machine's hypervisor."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class Contact:
         authority: Authority,
         present: t.Callable[[], Presence],
         rooms: Rooms,
-        host: Entity | None = None,
+        host: Contact | None = None,
     ) -> None:
         self.entity = entity
-        self.host = host or entity
+        self.host: Contact = host or self
         self.session = session
         self.rooms = rooms
         self._dispatcher = dispatcher
@@ -65,7 +65,7 @@ class Contact:
     def is_one_of_us(self, jid: slixmpp.JID) -> bool:
         """Whether that is the account of a machine or a hypervisor of this platform, which never means us."""
         own = self.session.jid
-        names = self._authority.peers | {own.bare, f"{self.host.key}@{own.domain}"}
+        names = self._authority.peers | {own.bare, f"{self.host.entity.key}@{own.domain}"}
         return jid.bare in names or (jid.domain == own.domain and bool(UUID.fullmatch(jid.local)))
 
     def spawn(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:

@@ -153,7 +153,7 @@ class AdhocDoor:
         given = given or {}
         request = Request(self._contact.entity, who, NAME, action.name, given, text=True)
         asked = list(wire.fields_of(asked))
-        offered = await choices(self._dispatch, request, self._contact.host, asked, given)
+        offered = await choices(self._dispatch, request, self._contact.host.entity, asked, given)
         session = FormSession(
             secrets.token_hex(8), who, action, time.monotonic() + SESSION_LIFETIME, given, bool(first)
         )

@@ -229,6 +229,10 @@ class ChatDoor:
 
     def _say(self, heard: Heard, text: str) -> None:
         client = self._contact.session.client
+        if not self._contact.session.online.is_set():
+            # A job has ended, and the machine that was asked for it has gone, as where it has moved.
+            client = self._contact.host.session.client
+            heard, text = dataclasses.replace(heard, room=""), f"{self._contact.entity.name}: {text}"
         to = slixmpp.JID(heard.room) if heard.room else heard.who
         answer = client.make_message(to, wire.clean(text), mtype="groupchat" if heard.room else "chat")
         thread = heard.message.xml.find("{jabber:client}thread")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 import sqlite3
@@ -179,10 +180,8 @@ class Contacts:
         session.mend = lambda: self._own(uuid)
         rooms = Rooms(self._server.domain)
         entity = MachineEntity(self._link, state, rooms)
-        host = self._hypervisor.entity
-        contact = Contact(
-            entity, session, self._dispatcher, self._authority, lambda: self._presence(entity), rooms, host
-        )
+        present = functools.partial(self._presence, entity)
+        contact = Contact(entity, session, self._dispatcher, self._authority, present, rooms, self._hypervisor)
         session.client.add_event_handler("presence_available", lambda p: self._other(uuid, p["from"], online=True))
         for show in ("away", "xa", "dnd", "chat"):
             session.client.add_event_handler(f"presence_{show}", lambda p: self._other(uuid, p["from"], online=True))
