@@ -138,6 +138,23 @@ VM_PARK_INFO: t.Final[Options] = {
     **PLATFORM,
 }
 
+HYPERVISOR_MAINTENANCE: t.Final[Options] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "destinations": {"type": "list", "elements": "str"},
+    "max_parallel": {"type": "int", "default": 2},
+    "cannot_move": {"type": "str", "choices": ["fail", "shutdown", "leave"], "default": "fail"},
+    "evacuate": {"type": "bool", "default": False},
+    "memory_reserve": {"type": "int", "default": 512},
+    "copy_storage": {"type": "str", "choices": ["none", "all", "incremental"], "default": "none"},
+    "bandwidth": {"type": "int"},
+    "auto_converge": {"type": "bool", "default": False},
+    "post_copy": {"type": "bool", "default": False},
+    "media": {"type": "str", "choices": ["keep", "eject"], "default": "keep"},
+    "remove_source_volumes": {"type": "str", "choices": ["none", "owned", "all"], "default": "none"},
+    "wait_timeout": {"type": "int", "default": 3600},
+    **PLATFORM,
+}
+
 ENTITY_COMMAND: t.Final[Options] = {
     "action": {"type": "str", "required": True, "aliases": ["command"]},
     "arguments": {"type": "dict", "default": {}},

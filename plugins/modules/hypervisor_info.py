@@ -99,6 +99,9 @@ hypervisor:
     coordinates:
       description: Where that is, C(latitude) and C(longitude) in degrees; null where nobody says so.
       type: dict
+    maintenance:
+      description: C(since) when it is in maintenance, and C(by) whom; null when it is not, or with O(via=libvirt).
+      type: dict
     tags:
       description: Its own tags, in order; null with O(via=libvirt).
       type: list

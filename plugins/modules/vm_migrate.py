@@ -109,6 +109,10 @@ left_behind:
   type: list
   elements: str
   returned: changed
+takes:
+  description: For each storage pool of the destination the bytes that are C(needed) by copied disks, and C(available).
+  type: dict
+  returned: changed
 findings:
   description: What the pre-flight found that does not forbid the move.
   type: list

@@ -13,9 +13,11 @@ from .xmpp import Client
 
 
 class AgentAction(PlatformAction):
-    """The action has the module's name, and the module's options for arguments. ``changing`` ones know check mode."""
+    """The action has the module's name, and the module's options for arguments. ``changing`` ones know check mode.
+    ``patience`` is in seconds."""
 
     changing = False
+    patience = 60.0
 
     def answer(self, client: Client, hypervisor: str, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         names = self.module_options().keys() - PLATFORM.keys()
@@ -23,4 +25,5 @@ class AgentAction(PlatformAction):
         if self.changing:
             arguments[CHECK] = self._task.check_mode
         name = self._task.action.rpartition(".")[2]
-        return harmless(client.execute(client.account.hypervisor(hypervisor), name, arguments))
+        jid, patience = client.account.hypervisor(hypervisor), self.patience
+        return harmless(client.run(jid, name, arguments, timeout=patience, progress=self.show_progress))

@@ -79,6 +79,7 @@ class Hypervisor:
     tags: tuple[str, ...] = ()
     site: str | None = None
     coordinates: dict[str, float] | None = None
+    maintenance: dict[str, str] | None = None
     uri: str | None = None
     online: bool = True
 
@@ -95,6 +96,7 @@ class Hypervisor:
             tags=_tags(untrusted.get("tags")),
             site=next(iter(_tags([untrusted.get("site")])), None),
             coordinates=_coordinates(untrusted.get("coordinates")),
+            maintenance=_maintenance(untrusted.get("maintenance")),
         )
 
 
@@ -104,6 +106,11 @@ def _coordinates(untrusted: t.Any) -> dict[str, float] | None:
     degrees = {key: told.get(key) for key in ("latitude", "longitude")}
     numbers = [value for value in degrees.values() if isinstance(value, (int, float)) and -180 <= value <= 180]
     return {key: float(t.cast(float, value)) for key, value in degrees.items()} if len(numbers) == 2 else None
+
+
+def _maintenance(untrusted: t.Any) -> dict[str, str] | None:
+    """Since when and by whom; None for a hypervisor that is at work."""
+    return {key: str(untrusted.get(key, "")) for key in ("since", "by")} if isinstance(untrusted, dict) else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,8 @@ from archipel_agent.doors.chat import match
 from archipel_agent.features.grants import Grants
 from archipel_agent.features.index import Index
 from archipel_agent.features.jobs import Jobs
+from archipel_agent.features.lodgers import Lodgers
+from archipel_agent.features.maintenance import Maintenance
 from archipel_agent.features.migration import Arrivals
 from archipel_agent.features.parking import Parking
 from archipel_agent.features.peers import Peers
@@ -110,6 +112,9 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "takeover": ({"uuid": TEST_UUID}, "indexed"),
     "vm_park": ({"name": "test", "check": True}, "conflict"),
     "vm_park_info": ({"name": "nosuch"}, "changed"),
+    "hypervisor_maintenance": ({"state": "absent"}, "job"),
+    "capacity": ({}, "memory"),
+    "send_home": ({"uuid": TEST_UUID}, "not_found"),
     "schedule": ({"name": "every", "action": "vm_info", "cron": "0 0 29 2 *"}, "schedule"),
     "schedule_info": ({"name": "every"}, "schedules"),
     "expect": ({"uuid": TEST_UUID, "name": "test", "disks": ["/srv/test.qcow2"]}, "conflict"),
@@ -121,7 +126,8 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "rooms": ({}, "changed"),
 }
 BETWEEN_HYPERVISORS: t.Final = {
-    *("destination", "expect", "handover", "inherit", "inspect", "receive", "settle", "takeover", "whereabouts")
+    *("capacity", "destination", "expect", "handover", "inherit", "inspect", "receive", "send_home", "settle"),
+    *("takeover", "whereabouts"),
 }
 
 
@@ -129,7 +135,7 @@ def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    classes = (Arrivals, Grants, Index, Jobs, Parking, Peers, Rooms, Schedules, Succession)
+    classes = (Arrivals, Grants, Index, Jobs, Lodgers, Maintenance, Parking, Peers, Rooms, Schedules, Succession)
     features = (actions_of(feature, "hypervisor") for feature in classes)
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 

@@ -17,9 +17,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What examples need: machines that they speak of. Those of nwfilter, vm, vm_console_info, vm_import and vm_migrate need
 # QEMU or a second hypervisor, and are validated in tests/unit; those of secret and volume run in test_storage.py.
 MODULES = (
-    *("entity_command", "hypervisor_info", "hypervisor_tags", "network", "network_info", "permission"),
-    *("permission_info", "pool", "pool_info", "pubsub_node", "role", "schedule", "schedule_info", "vm_bulk", "vm_info"),
-    *("vm_park_info", "vm_screenshot", "vm_sendkey", "vm_snapshot", "vm_snapshot_info", "vm_tags", "volume_info"),
+    *("entity_command", "hypervisor_info", "hypervisor_maintenance", "hypervisor_tags", "network", "network_info"),
+    *("permission", "permission_info", "pool", "pool_info", "pubsub_node", "role", "schedule", "schedule_info"),
+    *("vm_bulk", "vm_info", "vm_park_info", "vm_screenshot", "vm_sendkey", "vm_snapshot", "vm_snapshot_info"),
+    *("vm_tags", "volume_info"),
 )
 WEB1 = "2a5bb1d6-3e0b-4e59-9c4b-0b3c1f6a7d11"
 

@@ -150,11 +150,10 @@ def _sum(statistics: t.Mapping[str, t.Any], group: str, key: str) -> int | None:
 
 def usage_of_host(host: Host, before: Look, after: Look) -> Result:
     """``cpu`` is percent of all CPUs; memory is in MiB."""
-    memory = _memory(host)
     swap = _swap() if _here(host) else (None, None)
     return {
         "cpu": _share(before, after),
-        **memory,
+        **memory(host),
         "swap_total": swap[0],
         "swap_used": swap[1],
         "load": [round(load, 2) for load in os.getloadavg()] if _here(host) else None,
@@ -192,8 +191,8 @@ def _share(before: Look, after: Look) -> float | None:
     return round(100 * max(after.busy - before.busy, 0) / max(after.total - before.total, 1), 1)
 
 
-def _memory(host: Host) -> Result:
-    """What could be given to machines is free: buffers and caches are."""
+def memory(host: Host) -> Result:
+    """``memory_total`` and ``memory_used`` in MiB. What could be given to machines is free: buffers and caches are."""
     handle = host.connection.handle
     try:
         found = handle.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)

@@ -136,6 +136,7 @@ class Hypervisor(
                 "uuid": xmltree.read(self.capabilities, "host/uuid"),
                 "site": self.label and self.label.site,
                 "coordinates": self.label and self.label.coordinates,
+                "maintenance": self.label and self.label.maintenance,
                 "tags": self.label and list(self.label.tags),
                 "machines": {"total": sum(counts.values()), **counts},
             }

@@ -224,6 +224,7 @@ class _Passage:
         self.findings: list[Finding] = []
         self.ejected: list[str] = []
         self.paths: dict[str, str] = {}  # of the copies, by target
+        self.takes: dict[str, dict[str, int]] = {}
         self.flattening = Plan()
         self.removal = belongings.Verdict([], [])
 
@@ -255,6 +256,8 @@ class _Passage:
             answer = ask(self.host, move, "inspect", needs=self._needs(self.copied).as_data())
             self.findings += map(Finding.bind, answer["findings"])
             self.ejected, self.paths = answer["missing_media"], answer["paths"]
+            # A destination whose agent is older does not tell.
+            self.takes = answer.get("takes", {})
         errors = [finding.msg for finding in self.findings if finding.severity == "error"]
         if len(errors) == 1:
             raise Conflict(errors[0])
@@ -383,6 +386,7 @@ class _Passage:
             "destination": target,
             # libvirt leaves the copied volumes on the source.
             "left_behind": sorted(copied - gone),
+            "takes": self.takes,
             "findings": [finding.as_data() for finding in self.findings],
             "vm": {"name": name, "uuid": self.machine.uuid, "hypervisor": target, "state": self.state},
         }

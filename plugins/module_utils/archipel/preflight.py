@@ -111,8 +111,9 @@ def source_of(host: Host) -> Source:
 
 
 def inspect(host: Host, needs: Needs) -> dict[str, t.Any]:
-    """``{findings, missing_media, paths}``: all that speaks against the machine here, the targets of drives whose media
-    are not here, and where copies of its disks would be, by target. Changes nothing."""
+    """``{findings, missing_media, paths, takes}``: all that speaks against the machine here, the targets of drives
+    whose media are not here, where copies of its disks would be, by target, and for each pool the bytes ``needed`` by
+    them and ``available``. Changes nothing."""
     inspection = _Inspection(host, needs)
     inspection.run()
     findings = [finding.as_data() for finding in inspection.findings]
@@ -121,6 +122,7 @@ def inspect(host: Host, needs: Needs) -> dict[str, t.Any]:
         "findings": findings,
         "missing_media": inspection.missing_media,
         "paths": inspection.paths,
+        "takes": inspection.takes,
     }
 
 
@@ -134,6 +136,7 @@ class _Inspection:
         self.findings: list[Finding] = []
         self.missing_media: list[str] = []
         self.paths: dict[str, str] = {}
+        self.takes: dict[str, dict[str, int]] = {}
 
     def run(self) -> None:
         self._identity()
@@ -270,6 +273,7 @@ class _Inspection:
         for name, needed in taken.items():
             with doing(f"Look at storage pool {name}"):
                 available = pools[name].info()[3]
+            self.takes[name] = {"needed": needed, "available": available}
             if needed > available:
                 self._tell(
                     "disks",

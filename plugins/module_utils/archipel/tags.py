@@ -31,11 +31,13 @@ Mode = t.Literal["add", "set", "remove"]
 
 
 class Label(t.Protocol):
-    """Where a hypervisor stands, and its own tags. libvirt has no place for them."""
+    """Where a hypervisor stands, its own tags, and whether it is in maintenance. libvirt has no place for them."""
 
     site: str | None
     # ``latitude`` and ``longitude`` in degrees.
     coordinates: t.Mapping[str, float] | None
+    # ``since`` when (UTC, ISO 8601), and ``by`` whom; None while it is not.
+    maintenance: t.Mapping[str, str] | None
 
     @property
     def tags(self) -> Tags:

@@ -30,6 +30,9 @@ from .features.health import Health
 from .features.index import Index
 from .features.jobs import Jobs
 from .features.label import Label
+from .features.lodgers import Lodgers
+from .features.maintenance import ACTION as MAINTENANCE
+from .features.maintenance import Maintenance
 from .features.migration import ACTIONS as MIGRATIONS
 from .features.migration import EXPECT, Arrival, Arrivals, MigrationInquiry
 from .features.parking import Parking
@@ -82,10 +85,13 @@ class Agent:
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
         self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
-        arrivals = Arrivals(self.link, self.peers, self.jobs)
+        lodgers = Lodgers(self.link, self.jobs, self.database)
+        arrivals = Arrivals(self.link, self.peers, self.jobs, lodgers)
+        maintenance = Maintenance(self.label, self.link, self.peers, arrivals, self.database)
         self.jobs.endings.update(dict.fromkeys(MIGRATIONS, Arrival(self.index, self.peers)))
         inquiry = MigrationInquiry(self.link, self.peers)
         self.jobs.inquiries.update({**dict.fromkeys(MIGRATIONS, inquiry), EXPECT: arrivals.follow})
+        self.jobs.inquiries[MAINTENANCE] = maintenance.interrupted
         self.jobs.aborts.update({**dict.fromkeys(MIGRATIONS, inquiry.abort), EXPECT: arrivals.give_up})
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.pushes = Pushes(config.push, self.events, self.link)
@@ -95,11 +101,13 @@ class Agent:
         rooms = Rooms(xmpp.domain)
         bulks = Bulks(self.link)
         features = (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking)
-        entity = HypervisorEntity(self.link, (*features, rooms, bulks))
+        entity = HypervisorEntity(self.link, (*features, rooms, bulks, lodgers, maintenance))
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
-        bulks.attach(self.dispatcher, entity)
+        for feature in (bulks, lodgers, maintenance):
+            feature.attach(self.dispatcher, entity)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence, rooms)
+        self.label.changed.append(self.hypervisor.refresh)
         self.contacts = Contacts(
             config.contacts,
             self.link,

@@ -74,6 +74,17 @@ MIGRATIONS: t.Final = (
     """,
     "CREATE TABLE groups (jid TEXT PRIMARY KEY, labels TEXT NOT NULL) STRICT;",
     "CREATE TABLE parked (item TEXT PRIMARY KEY) STRICT;",
+    """
+    CREATE TABLE maintenance (since TEXT NOT NULL, "by" TEXT NOT NULL) STRICT;
+    CREATE TABLE away (
+        uuid TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        hypervisor TEXT,
+        stopped INTEGER NOT NULL,
+        arguments TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE lodgers (uuid TEXT PRIMARY KEY, home TEXT NOT NULL) STRICT;
+    """,
 )
 
 

@@ -149,7 +149,7 @@ class Dispatcher:
         action, arguments, told = self.examine(request)
         with self._counted(request.who.bare):
             if action.long:
-                return action, self._begin(request, action, arguments)
+                return action, self.begin(request, action, arguments)
             return action, told(await self._run(request, action, arguments))
 
     async def end_of(self, id: str) -> Job:
@@ -177,7 +177,8 @@ class Dispatcher:
             self._events.outcome(deed, outcome)
         return result
 
-    def _begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
+    def begin(self, request: Request, action: Action, arguments: dict[str, t.Any]) -> Result:
+        """Begin a long action, for somebody who may; its job."""
         subjects = request.entity.subjects(action, arguments)
         self._refuse_busy(subjects)
 

@@ -33,7 +33,9 @@ class HypervisorEntity:
         if not self._link.reachable:
             return Presence("dnd", "libvirt is not reachable")
         states = [machine.state for machine in self._link.machines.values()]
-        return Presence("", f"{len(states)} machines, {states.count('running')} running")
+        told = f"{len(states)} machines, {states.count('running')} running"
+        mark = self._link.label.maintenance
+        return Presence("dnd", f"in maintenance since {mark['since']}; {told}") if mark else Presence("", told)
 
     def lane(self, action: Action) -> str | None:
         return None if action.name in self._providers else lane_of(action)

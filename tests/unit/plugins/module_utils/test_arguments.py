@@ -16,11 +16,12 @@ from ansible_collections.archipel.orchestrator.plugins.module_utils import _argu
 from archipel.actions import Action, Argument, actions_of
 from archipel.definition import OPTIONS
 from archipel.hypervisor import ACTIONS
+from archipel_agent.features.maintenance import Maintenance
 from archipel_agent.features.parking import Parking
 from archipel_agent.features.schedule import Schedules
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-OF_AGENT = {**actions_of(Schedules, "hypervisor"), **actions_of(Parking, "hypervisor")}
+OF_AGENT = {name: a for f in (Maintenance, Parking, Schedules) for name, a in actions_of(f, "hypervisor").items()}
 SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
     "vm_bulk": {**_arguments.of_action(ACTIONS["vm_bulk"]), **_arguments.BULK},
@@ -28,6 +29,7 @@ SPECS = {
     "pubsub_node": _arguments.PUBSUB_NODE,
     "schedule": _arguments.SCHEDULE,
     "schedule_info": _arguments.SCHEDULE_INFO,
+    "hypervisor_maintenance": _arguments.HYPERVISOR_MAINTENANCE,
     "vm_park": _arguments.VM_PARK,
     "vm_park_info": _arguments.VM_PARK_INFO,
     "entity_command": _arguments.ENTITY_COMMAND,

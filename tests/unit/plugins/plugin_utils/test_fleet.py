@@ -53,6 +53,9 @@ def test_tags_and_sites_are_words() -> None:
     assert Hypervisor.read({**told, "coordinates": place}).coordinates == place
     for wrong in ({**place, "longitude": "{{ 1 }}"}, {"latitude": 0}, {**place, "latitude": 1e9}, "geneva"):
         assert Hypervisor.read({**told, "coordinates": wrong}).coordinates is None
+    mark = {"since": "2026-01-01T00:00:00Z", "by": "admin@example.org"}
+    assert Hypervisor.read({**told, "maintenance": {**mark, "more": 1}}).maintenance == mark
+    assert Hypervisor.read({**told, "maintenance": "{{ 1 }}"}).maintenance is None
     assert Hypervisor.read({**told, "site": "{{ 1 }}"}).site is Hypervisor.read({"name": "hv1"}).site is None
 
 

@@ -10,10 +10,11 @@ import asyncio
 import typing as t
 
 import slixmpp
-from archipel import errors
 from archipel.actions import Progress
 from archipel.bulk import NOBODY, Bulk, BulkActions, Errand, Tally
+from archipel.errors import ArchipelError, from_data
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
+from archipel.machines import M
 
 from ..dispatch import Dispatcher, Request
 from ..entity import Entity, Result, asker
@@ -41,27 +42,42 @@ class Bulks(BulkActions):
             self._dispatch.refuse(Deed(errand.action.name, self._hypervisor.key, tuple(denied), who.bare, DOOR))
         tally = Tally(bulk, machines, missing, progress)
 
-        async def work() -> None:
-            while (machine := tally.take()) is not None:
-                tally.note(machine, await self._attempt(errand, who, machine))
+        async def attempt(machine: MachineState) -> Result:
+            return await self._attempt(errand, who, machine)
 
-        async with asyncio.TaskGroup() as workers:
-            for _number in range(tally.workers):
-                workers.create_task(work())
-        return tally.result()
+        return await work_off(tally, attempt)
 
-    async def _attempt(self, errand: Errand, who: slixmpp.JID, machine: MachineState) -> Result | errors.ArchipelError:
+    async def _attempt(self, errand: Errand, who: slixmpp.JID, machine: MachineState) -> Result:
         if errand.skipped:
             return errand.skipped
         entity = MachineEntity(self._link, machine) if errand.own else self._hypervisor
         request = Request(entity, who, DOOR, errand.action.name, errand.arguments_for(machine.uuid))
-        try:
-            declared, result = await self._dispatch(request)
-            if declared.long:
-                job = await self._dispatch.end_of(result["job"])
-                if job.result is None:
-                    return errors.from_data(job.error)
-                result = job.result
-            return errand.told(result)
-        except errors.ArchipelError as error:
-            return error
+        return errand.told(await to_its_end(self._dispatch, request))
+
+
+async def work_off(tally: Tally[M], attempt: t.Callable[[M], t.Awaitable[Result]]) -> Result:
+    """Have it done to each machine, so many at a time as the tally says. An ArchipelError is that machine's alone."""
+
+    async def work() -> None:
+        while (machine := tally.take()) is not None:
+            try:
+                came: Result | ArchipelError = await attempt(machine)
+            except ArchipelError as error:
+                came = error
+            tally.note(machine, came)
+
+    async with asyncio.TaskGroup() as workers:
+        for _number in range(tally.workers):
+            workers.create_task(work())
+    return tally.result()
+
+
+async def to_its_end(dispatch: Dispatcher, request: Request) -> Result:
+    """The result of a request; of a long action, that of its job."""
+    declared, result = await dispatch(request)
+    if not declared.long:
+        return result
+    job = await dispatch.end_of(result["job"])
+    if job.result is None:
+        raise from_data(job.error)
+    return job.result

@@ -161,7 +161,7 @@ class Index:
             "kind": "hypervisor",
             "name": hypervisor.name,
             "jid": self._jid,
-            **{key: told[key] for key in ("site", "coordinates", "tags", "hostname")},
+            **{key: told[key] for key in ("site", "coordinates", "maintenance", "tags", "hostname")},
             **{key: told[key] for key in ("type", "cpus", "memory", "libvirt_version")},
             "agent_version": __version__,
             "machines": told["machines"]["total"],

@@ -26,6 +26,7 @@ from ..entity import Result, asker
 from ..libvirt_link import ARRIVING, LEFT, Link
 from .index import Index
 from .jobs import Job, Jobs, Lost, new_id
+from .lodgers import Lodgers
 from .peers import Peers, Uuid
 
 log = logging.getLogger(__name__)
@@ -189,12 +190,18 @@ class Arrivals:
     """The machines that peers send us, each a job of ours from the moment that we have agreed until both sides say the
     same of where it is (docs/protocol.md, Moves). While it runs, nobody else changes the machine."""
 
-    def __init__(self, link: Link, peers: Peers, jobs: Jobs) -> None:
+    def __init__(self, link: Link, peers: Peers, jobs: Jobs, lodgers: Lodgers) -> None:
         self._link = link
         self._peers = peers
         self._jobs = jobs
+        self._lodgers = lodgers
         # By the machine's UUID: whether it has moved, as its source says.
         self._word: dict[str, asyncio.Future[bool]] = {}
+
+    @property
+    def expected(self) -> t.Collection[str]:
+        """The UUIDs of those that are on their way."""
+        return self._word.keys()
 
     @action(permission=PEER, changes=True, name=EXPECT, says="{msg}")
     async def answer_expect(
@@ -203,11 +210,14 @@ class Arrivals:
         uuid: Uuid,
         name: t.Annotated[str, "Its name."],
         disks: t.Annotated[list[str] | None, "Paths of the disks that are copied."] = None,
+        returns: t.Annotated[bool, "Its source is being emptied, and will have it back."] = False,
     ) -> Result:
         """Agree to a machine that a peer sends: until it is here, or stays there, nobody else changes it."""
         uuid, peer = canonical_uuid(uuid), asker.get()
+        if why := self._peers.closed(uuid):
+            raise Conflict(why)
         new = await self._link.perform("changes", lambda hypervisor: _room_for(hypervisor, uuid, name, disks or ()))
-        agreed = {"uuid": uuid, "name": name, "source": peer.local, "disks": new}
+        agreed = {"uuid": uuid, "name": name, "source": peer.local, "disks": new, "returns": returns}
         subjects = tuple(sorted((uuid, name)))
         job = Job(new_id(), EXPECT, "hypervisor", self._link.name, peer.bare, "adhoc", agreed, subjects)
         job.text = f"agreed: {name} comes from {peer.local}"
@@ -303,6 +313,8 @@ class Arrivals:
             await self._link.perform("jobs", lambda hypervisor: hypervisor.machine(uuid=uuid).resume())
         if (status := await self._here(uuid)) is None:
             raise Lost(f"{source} has let {name} go, and it is not on {self._link.name}. Look for it on both.")
+        # A job of an older agent does not say.
+        self._lodgers.note(uuid, source if job.arguments.get("returns") else None)
         return {
             "changed": True,
             "msg": f"{name} has come from {source}.",

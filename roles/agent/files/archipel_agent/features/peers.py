@@ -13,6 +13,7 @@ import sqlite3
 import typing as t
 
 import slixmpp
+from archipel import xmltree
 from archipel.actions import action
 from archipel.errors import (
     ArchipelError,
@@ -27,6 +28,7 @@ from archipel.errors import (
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
 from archipel.migration import QUESTIONS
+from archipel.preflight import Finding
 from slixmpp.exceptions import IqError, IqTimeout
 
 from ..authority import PEER
@@ -49,13 +51,16 @@ Uuid = t.Annotated[str, "UUID of the machine."]
 
 
 class Peers:
-    """``jids`` are the other hypervisors' accounts, ``leaving`` the UUIDs of machines that are being sent to one. The
-    core calls ``destination``, ``expected`` and ``call`` from its worker threads."""
+    """``jids`` are the other hypervisors' accounts, ``leaving`` the UUIDs of machines that are being sent to one, and
+    ``returning`` those of them that are to come back. ``closed`` says why a machine of that UUID is not received here
+    now, where there is a reason. The core calls ``destination``, ``expected`` and ``call`` from its worker threads."""
 
     def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
         self.jids = tuple(jids)
         self.migration_uri = migration_uri
         self.leaving: set[str] = set()
+        self.returning: set[str] = set()
+        self.closed: t.Callable[[str], str | None] = lambda uuid: None
         self._database = database
         self._link: Link | None = None
         self._session: Session | None = None
@@ -104,7 +109,11 @@ class Peers:
         self, *, needs: t.Annotated[dict[str, t.Any], "The machine, and what only its source knows of it."]
     ) -> Result:
         """Tell a peer what here speaks against a machine that is to come."""
-        return await self._answer("reads", "inspect", {"needs": needs})
+        answer = await self._answer("reads", "inspect", {"needs": needs})
+        uuid = xmltree.read(xmltree.parse(needs["xml"], "domain"), "uuid")
+        if why := self.closed(uuid or ""):
+            answer["findings"].insert(0, Finding("hypervisor", "error", why).as_data())
+        return answer
 
     @action(permission=PEER, changes=True, name="receive", says="{paths}")
     async def answer_receive(
@@ -130,7 +139,9 @@ class Peers:
         uuid = machine["uuid"]
         self.leaving.add(uuid)
         try:
-            self.call(name, "expect", machine)
+            # An older agent does not know the word.
+            returns = {"returns": True} if uuid in self.returning else {}
+            self.call(name, "expect", {**machine, **returns})
             try:
                 yield
             except ArchipelError as error:

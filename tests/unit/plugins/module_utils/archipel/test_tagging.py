@@ -189,6 +189,7 @@ class Kept:
 
     site = "geneva"
     coordinates: t.ClassVar = {"latitude": 46.2, "longitude": 6.15}
+    maintenance: t.ClassVar = {"since": "2026-01-01T00:00:00Z", "by": "admin@example.org"}
     tags: tags.Tags = ()
 
     def tag(self, tags: tags.Tags) -> None:
@@ -196,7 +197,7 @@ class Kept:
 
 
 def test_a_hypervisor_is_tagged_where_somebody_keeps_it(connection: Connection) -> None:
-    """With the same convergence; it tells its site, too."""
+    """With the same convergence; it tells its site and its maintenance, too."""
     host = Hypervisor(connection, "hv1", label=Kept())
     action = ACTIONS["hypervisor_tags"]
     plan, done, again = (
@@ -206,6 +207,7 @@ def test_a_hypervisor_is_tagged_where_somebody_keeps_it(connection: Connection) 
     assert (plan["changed"], done["changed"], again["changed"]) == (True, True, False)
     told = host.hypervisor_info()["hypervisor"]
     assert (told["site"], told["coordinates"], told["tags"]) == ("geneva", Kept.coordinates, ["ssd"])
+    assert told["maintenance"] == Kept.maintenance
 
 
 def test_libvirt_alone_cannot_tag_a_hypervisor(run: Run) -> None:

@@ -1,0 +1,72 @@
+# Copyright (c) 2026, Archipel contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hypervisor is emptied, and its machines come home. What earlier tests left running there goes and comes, too."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from lab.plan import Lab
+from lab.steps import LabError
+from lab.story import Story
+
+pytestmark = pytest.mark.timeout(600)
+
+Play = t.Callable[..., list[dict[str, t.Any]]]
+VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
+MAINTENANCE, INFO = "archipel.orchestrator.hypervisor_maintenance", "archipel.orchestrator.hypervisor_info"
+# Two that move, one that does not since its disk is on hv1 alone, and one that is off.
+OCTETS: t.Final = {"away1": 121, "away2": 122, "stays1": 123, "off1": 124}
+
+
+@pytest.fixture
+def machines(platform: Story, play: Play, tiny: t.Callable[[str, int], dict[str, t.Any]]) -> t.Iterator[None]:
+    asked = {name: tiny(name, octet) for name, octet in OCTETS.items()}
+    asked["stays1"]["disks"] = [{"pool": "default", "size": 1, "format": "qcow2"}]
+    states = {**dict.fromkeys(OCTETS, "running"), "off1": "present"}
+    made = play("xmpp", *({VM: {**asked[name], "state": states[name]}} for name in OCTETS))
+    assert not [result["msg"] for result in made if result["failed"]]
+    yield
+    goes = {"state": "absent", "force": True, "remove_volumes": "owned"}
+    play("xmpp", {MAINTENANCE: {"state": "absent"}}, *({VM: {"name": name, **goes}} for name in OCTETS))
+
+
+def here(story: Story, hypervisor: str, state: str = "running") -> set[str]:
+    """Those of this test that are in that state there."""
+    return {*OCTETS} & {*story.on(hypervisor, f"virsh list --all --name --state-{state}").split()}
+
+
+@pytest.mark.usefixtures("machines")
+def test_a_hypervisor_is_emptied_and_its_machines_come_home(platform: Story, play: Play, lab: Lab) -> None:
+    address = f"{lab.network}.{OCTETS['away1']}"
+    counted = platform.count(address=address, seconds=60)
+    leave = {MAINTENANCE: {"cannot_move": "leave", "max_parallel": 2}}
+
+    refused, plan = play("xmpp", {MAINTENANCE: {}}, {**leave, "check_mode": True})
+    assert refused["failed"]
+    assert "stays1 cannot move: " in refused["msg"]
+    assert here(platform, "hv1") == {"away1", "away2", "stays1"}
+
+    done, again, info = play("xmpp", leave, leave, {INFO: {}})
+    assert (done["failed"], again["failed"], again["changed"]) == (False, False, False)
+    assert done["changes"] == plan["changes"]
+    assert (here(platform, "hv1"), here(platform, "hv2")) == ({"stays1"}, {"away1", "away2"})
+    assert here(platform, "hv1", "shutoff") == {"off1"}
+    assert info["hypervisor"]["maintenance"] == done["maintenance"]
+    assert platform.count(address=address) > counted
+
+    # It takes none, over a restart of its agent too; and what is removed elsewhere is nobody's business here.
+    platform.on("hv1", "systemctl restart archipel-agent")
+    with pytest.raises(LabError, match="hv1 takes no machines: it is in maintenance"):
+        platform.module("hv2", MIGRATE, via="xmpp", name="away2", destination="hv1", check=True)
+    platform.module("hv2", VM, via="xmpp", name="away2", state="absent", force=True)
+
+    home, again = play("xmpp", *[{MAINTENANCE: {"state": "absent"}}] * 2)
+    assert (home["failed"], again["failed"], again["changed"]) == (False, False, False)
+    assert "away1.hypervisor" in {change["path"] for change in home["changes"]}
+    assert "away2: It is not on hv2 any more" in home["msg"]
+    assert (here(platform, "hv1"), here(platform, "hv2")) == ({"away1", "stays1"}, set())
+    assert platform.count(address=address) > counted
