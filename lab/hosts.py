@@ -27,7 +27,7 @@ Host *
   StrictHostKeyChecking no
   UserKnownHostsFile /dev/null
   LogLevel ERROR
-  ConnectTimeout 5
+  ConnectTimeout 30
   ServerAliveInterval 5
 """
 # Machines share the layer 2 of their host through br0, so they keep their addresses when they move.
@@ -127,7 +127,7 @@ def _furnish(lab: Lab, host: Host, root: pathlib.Path) -> None:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", root / "etc/ssh/ssh_host_ed25519_key")
 
 
-def await_ready(lab: Lab, host: Host, *, seconds: float = 60) -> None:
+def await_ready(lab: Lab, host: Host, *, seconds: float = 180) -> None:
     """Return when ssh answers and systemd has started everything; LabError when it does not, or units failed."""
     log = lab.logs / f"host-{host.name}.log"
     address = lab.address(host)

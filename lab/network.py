@@ -73,7 +73,7 @@ def up(lab: Lab) -> None:
     log = lab.logs / "proxy.log"
     start = "squid -Nzf /etc/squid/lab.conf && exec squid -Nf /etc/squid/lab.conf"
     container.start("sh", "-c", start, log=log)
-    await_port(lab.gateway, 3128, seconds=20, otherwise=f"The hosts' proxy did not start; see {log}.")
+    await_port(lab.gateway, 3128, seconds=60, otherwise=f"The hosts' proxy did not start; see {log}.")
 
 
 def down(lab: Lab) -> None:

@@ -104,17 +104,17 @@ class Story:
     def machine(self, *arguments: str) -> dict[str, int]:
         """Define and start web1, and wait until its page counts."""
         changed = self.playbook("machine", *arguments)
-        self.count(seconds=30)
+        self.count()
         return changed
 
-    def count(self, *, seconds: float = 5, address: str | None = None) -> int:
+    def count(self, *, seconds: float = 120, address: str | None = None) -> int:
         """What the page of the tiny guest at that address shows; web1's, if none is given."""
         url = f"http://{address or self.lab.web1}/count"
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         end = time.monotonic() + seconds
         while True:
             try:
-                with direct.open(url, timeout=1) as page:
+                with direct.open(url, timeout=5) as page:
                     return int(page.read())
             except (urllib.error.URLError, TimeoutError, ValueError, ConnectionError):
                 if time.monotonic() > end:

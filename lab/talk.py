@@ -23,7 +23,7 @@ from .environment import environment
 from .plan import Lab
 from .steps import LabError
 
-_PATIENCE: t.Final = 30.0
+_PATIENCE: t.Final = 120.0
 
 
 class Person(slixmpp.ClientXMPP):

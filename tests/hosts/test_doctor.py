@@ -10,6 +10,8 @@ import pytest
 from lab.steps import LabError
 from lab.story import Story
 
+pytestmark = pytest.mark.timeout(600)
+
 DOCTOR = "archipel.orchestrator.doctor"
 COMMAND = "/opt/archipel/venv/bin/archipel-doctor"
 
@@ -37,6 +39,6 @@ def test_what_is_wrong_is_told_where_it_is_seen(platform: Story) -> None:
         platform.on("xmpp1", "systemctl start ejabberd")
         for name in ("hv1", "hv2"):
             # Agents come back by themselves, slower and slower.
-            platform.on(name, f"timeout 90 sh -c 'until {COMMAND} >/dev/null; do sleep 0.5; done'")
+            platform.on(name, f"timeout 240 sh -c 'until {COMMAND} >/dev/null; do sleep 0.5; done'")
     assert "ejabberd does not run: see journalctl" in str(told.value)
     assert str(told.value).count("cannot be reached") >= 2

@@ -57,7 +57,7 @@ def via(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def serial(story: Story, text: str, seconds: float = 30) -> str:
+def serial(story: Story, text: str, seconds: float = 120) -> str:
     """What the machine has said on its serial port, once that text is in it."""
     heard = f"until grep -q '{text}' {LOG}; do sleep 0.1; done"
     return story.on("hv1", f'timeout {seconds} sh -c "{heard}"; cat {LOG}')
@@ -86,7 +86,7 @@ def test_what_is_typed_is_what_the_machine_reads(platform: Story, via: str) -> N
     """Its shell runs it and answers on the serial port: the US layout, with shift and without."""
     word = f"{via} ~!@#%^&*()_+ {{}}|:<>? `-=[];,./ AZ az 09"
     platform.module("hv1", SENDKEY, via=via, name=NAME, holdtime=20, text=f"echo '{word}' >/dev/console\n")
-    assert word in serial(platform, f"^{via} ").replace("\r", "")
+    assert word in serial(platform, f"^{via} .* 09").replace("\r", "")
 
 
 def test_keys_that_are_pressed_together_arrive_together(platform: Story, via: str) -> None:
@@ -113,7 +113,7 @@ def test_vnc_lets_in_with_the_password_while_it_is_valid(platform: Story, via: s
     assert [knock(platform, vnc["port"], tried) for tried in ("", "wrong", password)] == ["refused", "refused", "in"]
     short = platform.module("hv1", CONSOLE, via=via, name=NAME, access_for=2)["console"]["password"]
     assert knock(platform, vnc["port"], password) == "refused"
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while knock(platform, vnc["port"], short) != "refused":
         assert time.monotonic() < end
     assert password not in platform.on("hv1", f"cat {LOG}; journalctl -b; ps axww")

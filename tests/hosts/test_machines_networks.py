@@ -100,7 +100,7 @@ def assert_cycle(results: list[Result]) -> None:
         assert [(r["changed"], r["changes"]) for r in again] == [(False, [])] * 2
 
 
-def serves(story: Story, seconds: float = 20) -> bool:
+def serves(story: Story, seconds: float = 60) -> bool:
     """Whether the machine's page is seen from its hypervisor in that time."""
     ask = f"""
 import time, urllib.request
@@ -174,7 +174,7 @@ def test_a_machine_gets_the_address_that_is_kept_for_it(platform: Story, play: P
         {VM: {"xml": DOMAIN, "state": "running"}},
     )
     assert [result["changed"] for result in made] == [True] * 4, made
-    platform.on("hv1", f"timeout 30 sh -c \"until grep -q 'leased {ADDRESS}' {LOG}; do sleep 0.1; done\"")
+    platform.on("hv1", f"timeout 120 sh -c \"until grep -q 'leased {ADDRESS}' {LOG}; do sleep 0.1; done\"")
     asked = ({NETWORK_INFO: {"name": "lab1"}}, {NWFILTER_INFO: {"name": "lab1-*"}})
     results = play("xmpp", *asked, *by_libvirt(*asked))
     assert results[:2] == results[2:]

@@ -55,7 +55,7 @@ def shared_pool(platform: Story) -> t.Iterator[None]:
 @pytest.fixture(scope="module")
 def page(lab: Lab, platform: Story) -> t.Callable[[], int]:
     """What the machine's page shows."""
-    return lambda: platform.count(address=f"{lab.network}.{OCTET}", seconds=30)
+    return lambda: platform.count(address=f"{lab.network}.{OCTET}")
 
 
 def where(story: Story, state: str) -> list[str]:
