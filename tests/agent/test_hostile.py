@@ -220,6 +220,16 @@ async def test_a_stanza_that_is_too_large_ends_the_stream_of_its_sender_alone(wo
         assert (await admin.call(HV1, "hypervisor_info"))["changed"] is False
 
 
+@pytest.mark.parametrize("false", ["admin@xmpp.test/test", "hv2@xmpp.test/hv2", "xmpp.test"])
+async def test_nobody_speaks_in_anothers_name(world: World, false: str) -> None:
+    """The server ends the stream of who says that he is the administrator, a peer or the server."""
+    async with world.agent() as agent, world.person() as admin, world.person("stranger") as stranger:
+        contact, gone = await contact_of(agent), stranger.wait_until("disconnected", 30)
+        stranger.send_raw(f"<message to='{contact}' from='{false}' type='chat'><body>pause</body></message>")
+        await gone
+        assert (await admin.says(contact, "how are you")).startswith("I am test. I am running")
+
+
 ALL: t.Final = (*ACTIONS.values(), *MACHINE_ACTIONS.values())
 
 
