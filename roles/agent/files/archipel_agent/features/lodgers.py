@@ -28,12 +28,9 @@ from .peers import Uuid
 DOOR: t.Final = "maintenance"
 MIGRATE: t.Final = "vm_migrate"
 # How a machine is moved there and back. No other arguments are taken from a peer.
-CARRIED: t.Final = frozenset(
-    (
-        *("copy_storage", "bandwidth", "auto_converge", "post_copy", "media", "remove_source_volumes"),
-        "wait_timeout",
-    )
-)
+CARRIED: t.Final = {
+    *("copy_storage", "bandwidth", "auto_converge", "post_copy", "media", "remove_source_volumes", "wait_timeout")
+}
 # So long one answer waits for the end of a move.
 WAIT: t.Final = 5
 

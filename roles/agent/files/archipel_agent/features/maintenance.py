@@ -208,7 +208,7 @@ class Maintenance:
                 continue
             whys = [verdicts[guest.uuid, room.hypervisor].why for room in rooms]
             if None in whys:
-                full.append(guest)
+                full.append(Step(guest, why=_needs(guest, (verdicts[guest.uuid, room.hypervisor] for room in rooms))))
                 continue
             why = " ".join(map(str, dict.fromkeys(whys or closed.values()))) or "There is no other hypervisor."
             fixed.append(await self._stay(guest, why, shut_down=cannot_move == "shutdown" and guest.active))
@@ -246,7 +246,7 @@ class Maintenance:
     def _refusal(
         self,
         steps: t.Sequence[Step],
-        full: t.Sequence[Guest],
+        full: t.Sequence[Step],
         fixed: t.Sequence[Step],
         rooms: t.Sequence[Room],
         closed: t.Mapping[str, str],
@@ -254,12 +254,9 @@ class Maintenance:
         fits = ", ".join(f"{step.guest.name} on {step.destination}" for step in steps) or "nobody"
         said = [f"{self._link.name} is not emptied, and nothing was done. There is room for {fits}."]
         if full:
-            names = ", ".join(f"{guest.name} ({guest.memory} MiB)" for guest in full)
-            there = ", ".join(f"{room.hypervisor} with {max(room.memory, 0)} MiB" for room in rooms)
-            said += [
-                f"None is left for {names}, where there is {there}; make room, or shut some down.",
-                *closed.values(),
-            ]
+            names = ", ".join(f"{step.guest.name} ({step.why})" for step in full)
+            there = ", ".join(f"{max(room.memory, 0)} MiB of memory on {room.hypervisor}" for room in rooms)
+            said += [f"None is left for {names}: there is {there}. Make room, or shut some down.", *closed.values()]
         said += [f"{step.guest.name} cannot move: {step.why}" for step in fixed]
         said += ["With cannot_move they are shut down, or left."] * bool(fixed and not full)
         return " ".join(said)
@@ -302,16 +299,12 @@ class Maintenance:
         self._peers.returning.add(guest.uuid)
         try:
             return await to_its_end(self._dispatch, t.cast(Request, step.request))
-        except ArchipelError:
-            state = self._link.machines.get(guest.uuid)
-            if state is not None and not state.left and (state.state == guest.state):
-                self._forget(guest.uuid)
-            raise
         finally:
             self._peers.returning.discard(guest.uuid)
 
     def _note(self, guest: Guest, destination: str | None, how: t.Mapping[str, t.Any]) -> None:
-        """One that was shut down before may be sent on later, and still is to run when it is back."""
+        """Before it is done: whether it was, is seen when the machines come home. One that was shut down before may be
+        sent on later, and still is to run when it is back."""
         with durably(self._database):
             self._database.execute(
                 "INSERT INTO away VALUES (?, ?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET"
@@ -358,9 +351,9 @@ class Maintenance:
                 return {"changed": False, "msg": msg, "left": True}
             changes.append(Change("hypervisor", away.hypervisor, name, "live"))
         if away.stopped and (here is None or here.state == "shutoff"):
-            if not check:
-                await to_its_end(self._dispatch, self._request("vm", away.uuid, state="running", brief=True))
-            changes.append(Change("state", "shutoff", "running", "live"))
+            start = self._request("vm", away.uuid, state="running", brief=True)
+            if check or (await to_its_end(self._dispatch, start))["changed"]:
+                changes.append(Change("state", "shutoff", "running", "live"))
         if not check:
             self._forget(away.uuid)
         msg = "It is as it was." if not changes else f"It {'would be' if check else 'is'} at home."
@@ -394,6 +387,12 @@ class Maintenance:
             "maintenance": self._label.maintenance and dict(self._label.maintenance),
             "vms": list(vms),
         }
+
+
+def _needs(guest: Guest, verdicts: t.Iterable[Verdict]) -> str:
+    """What it would take where it can go."""
+    disks = max(sum(space["needed"] for space in verdict.takes.values()) for verdict in verdicts) >> 20
+    return f"{guest.memory} MiB of memory{f', {disks} MiB for disks' if disks else ''}"
 
 
 def _said(step: Step) -> str:
