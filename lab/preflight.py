@@ -24,9 +24,6 @@ _PACKAGES: t.Final = {
     "ssh": "openssh-client",
     "ip": "iproute2",
 }
-# Each host takes up to ten of them, and what finds none fails there; the kernel's 128 are all of root's.
-_INOTIFY: t.Final = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
-_INOTIFY_INSTANCES: t.Final = 1024
 _ELSEWHERE: t.Final = "The roles work on hosts of your own as well: see README.md, «Your own hosts»."
 
 
@@ -36,7 +33,7 @@ def check_root() -> None:
 
 
 def check(lab: Lab) -> None:
-    """LabError where hosts cannot be made here; makes room where only a bound of the kernel is too small."""
+    """LabError where hosts cannot be made here."""
     check_root()
     release = pathlib.Path("/etc/os-release")
     if "\nID=debian\n" not in f"\n{release.read_text() if release.exists() else ''}\n":
@@ -51,8 +48,6 @@ def check(lab: Lab) -> None:
     if tree is None or not os.access(tree, os.W_OK):
         raise LabError(f"Control groups (cgroup2) are not mounted writable below /sys/fs/cgroup. {_ELSEWHERE}")
     _check_overlay(lab)
-    if int(_INOTIFY.read_text()) < _INOTIFY_INSTANCES:
-        _INOTIFY.write_text(str(_INOTIFY_INSTANCES))
     # Fetches apt's lists where there are none, as on many an image of Debian.
     indexes.sources(lab.suite)
 
