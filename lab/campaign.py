@@ -69,6 +69,7 @@ class Campaign:
         self.seed = seed
         self.names = [f"camp{number}" for number in range(machines)]
         self.report = Report()
+        self._dice = random.Random(seed)
         self._over = threading.Event()
         self.Error = controller.part(self.lab, "module_utils.archipel.errors").ArchipelError
         self.client = controller.client(self.lab, "campaign")
@@ -147,7 +148,8 @@ class Campaign:
         while told["state"] == "running" and time.monotonic() < end:
             with contextlib.suppress(self.Error):
                 told = self.ask(source, "job", id=begun["job"], wait=5)
-        self.report.actions[f"move {told['state']}"] += 1
+        why = f" ({told['error']['code']})" if told.get("error") else ""
+        self.report.actions[f"move {told['state']}{why}"] += 1
         while told["state"] == "succeeded" and told["result"]["left_behind"] and time.monotonic() < end:
             with contextlib.suppress(self.Error):
                 # The destination could not be asked for it.
@@ -159,10 +161,9 @@ class Campaign:
 
     # What is broken
 
-    def harm(self, dice: random.Random) -> None:
+    def harm(self, name: str) -> None:
         """One thing, which is well again when this returns."""
-        name = dice.choice(list(FAULTS))
-        FAULTS[name](self, dice.choice(HYPERVISORS), dice.choice(self.names))
+        FAULTS[name](self, self._dice.choice(HYPERVISORS), self._dice.choice(self.names))
         self.report.faults[name] += 1
 
     def kill(self, name: str, unit: str) -> None:
@@ -194,23 +195,31 @@ class Campaign:
 
     # All of it
 
-    def run(self, minutes: float, pause: tuple[float, float] = (4, 12)) -> Report:
-        dice = random.Random(self.seed)
+    def at_random(self, minutes: float) -> t.Iterator[str]:
+        """Faults, from the first one on for so long."""
+        end = time.monotonic() + minutes * 60
+        while time.monotonic() < end:
+            yield self._dice.choice(list(FAULTS))
+
+    def run(self, faults: t.Iterable[str], pause: tuple[float, float] = (4, 12)) -> Report:
+        """Until all that is to be broken has been."""
+        dice = self._dice
         with step(f"{len(self.names)} machines"):
             for number in range(len(self.names)):
                 self.make(number)
             for number in range(len(self.names)):
                 self.await_journal(number)
-        end = time.monotonic() + minutes * 60
         with (
-            step(f"actions and faults for {minutes:g} minutes, seed {self.seed}"),
+            step(f"actions and faults, seed {self.seed}"),
             concurrent.futures.ThreadPoolExecutor(len(self.names)) as pool,
         ):
             lives = [pool.submit(self.live, name, random.Random(dice.random())) for name in self.names]
             try:
-                while time.monotonic() < end and not any(life.done() for life in lives):
+                for fault in faults:
                     time.sleep(dice.uniform(*pause))
-                    self.harm(dice)
+                    if any(life.done() for life in lives):
+                        break
+                    self.harm(fault)
             finally:
                 self._over.set()
         for life in lives:
@@ -319,7 +328,8 @@ def main() -> int:
         with step("the platform"):
             story.site()
             story.guest()
-        report = Campaign(story, options.seed, options.machines).run(options.minutes)
+        campaign = Campaign(story, options.seed, options.machines)
+        report = campaign.run(campaign.at_random(options.minutes))
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
