@@ -150,6 +150,8 @@ class Campaign:
                 told = self.ask(source, "job", id=begun["job"], wait=5)
         why = f" ({told['error']['code']})" if told.get("error") else ""
         self.report.actions[f"move {told['state']}{why}"] += 1
+        if told["state"] == "failed":
+            self._over.wait(1)
         while told["state"] == "succeeded" and told["result"]["left_behind"] and time.monotonic() < end:
             with contextlib.suppress(self.Error):
                 # The destination could not be asked for it.
