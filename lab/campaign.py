@@ -152,7 +152,7 @@ class Campaign:
         self.report.actions[f"move {told['state']}{why}"] += 1
         if told["state"] == "failed":
             self._over.wait(1)
-        while told["state"] == "succeeded" and told["result"]["left_behind"] and time.monotonic() < end:
+        while told["state"] == "succeeded" and told["result"].get("left_behind", True) and time.monotonic() < end:
             with contextlib.suppress(self.Error):
                 # The destination could not be asked for it.
                 removal = self.ask(source, "volume", pool="default", name=f"{name}.qcow2", state="absent")
