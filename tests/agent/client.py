@@ -59,7 +59,7 @@ class Client(slixmpp.ClientXMPP):
         """The events of that type that have been published since this person came."""
         return [e for node, _id, e in self.published if node == "/archipel/events" and e and e["type"] == kind]
 
-    async def until(self, found: t.Callable[[], t.Any], seconds: float = 15) -> t.Any:
+    async def until(self, found: t.Callable[[], t.Any], seconds: float = 45) -> t.Any:
         """What ``found`` returns, as soon as it is true; asked again at whatever arrives."""
         async with asyncio.timeout(seconds):
             while not (result := found()):
@@ -85,12 +85,13 @@ class Client(slixmpp.ClientXMPP):
 
         return t.cast("tuple[str, str, str]", (await self.until(found))[-1])
 
-    async def call(self, jid: str, action: str, arguments: t.Any = None, *, seconds: float = 20) -> dict[str, t.Any]:
+    async def call(self, jid: str, action: str, arguments: t.Any = None, *, seconds: float = 45) -> dict[str, t.Any]:
         """An action as programs call it; IqError if it fails."""
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        return t.cast("dict[str, t.Any]", json.loads((await self.command(jid, action, json_text=text)).find(JSON).text))
+        answer = await self.command(jid, action, json_text=text, seconds=seconds)
+        return t.cast("dict[str, t.Any]", json.loads(answer.find(JSON).text))
 
-    async def command(self, jid: str, node: str, *, json_text: str | None = None, seconds: float = 20) -> ET.Element:
+    async def command(self, jid: str, node: str, *, json_text: str | None = None, seconds: float = 45) -> ET.Element:
         """The ``<command>`` of the answer."""
         iq = self.make_iq_set(ito=slixmpp.JID(jid))
         command = ET.Element(f"{{{COMMANDS}}}command", {"node": node, "action": "execute"})
@@ -142,7 +143,7 @@ async def connected(
 ) -> t.AsyncIterator[C]:
     """A client that is online, and gone afterwards."""
     client = kind(f"{name}@{server.domain}/{resource}", password or server.password, str(server.ca_file))
-    started = client.wait_until("session_start", 20)
+    started = client.wait_until("session_start", 45)
     client.connect(server.host, server.port)
     await started
     client.send_presence()

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stage of these tests: one ejabberd for all of them, agents and people as each test wants them.
 
-Tests are coroutines; each has a minute. Agents run in the test's own process with libvirt's test driver, whose machine
+Tests are coroutines; each has 100 s. Agents run in the test's own process with libvirt's test driver, whose machine
 ``test`` is running when nobody has changed it, or as a process where signals and crashes matter.
 """
 
@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "tests/agent"), str(ROOT / "tests/integration")]
 from ejabberd import DOMAIN, Ejabberd, available  # noqa: E402
 from world import Daemon, World  # noqa: E402
 
-SECONDS = 60
+SECONDS = 100
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:

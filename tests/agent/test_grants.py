@@ -112,11 +112,11 @@ async def test_a_grant_by_tag_reaches_what_is_tagged(world: World) -> None:
         assert await person.commands(contact) == set()
         for action, named in (("vm_tags", {"name": "test"}), ("hypervisor_tags", {})):
             await admin.call(HV1, action, {**named, "tags": ["web"]})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 while "pause" not in await person.commands(contact):
                     pass  # libvirt's event is on its way
             await admin.call(HV1, action, {**named, "tags": ["web"], "tags_mode": "remove"})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 while await person.commands(contact):
                     pass
 
@@ -368,7 +368,7 @@ async def test_whoever_makes_a_machine_owns_it(world: World) -> None:
         await person.call(HV1, "vm", {"name": "mine", "uuid": WEB, "definition": {"memory": 64}})
         await withdraw(admin, "make")
         contact = await contact_of(agent, WEB)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while "migrate" not in await person.commands(contact):
                 pass  # libvirt's event is on its way
         assert (await person.call(contact, "start"))["changed"]
@@ -383,6 +383,6 @@ async def test_whoever_makes_a_machine_owns_it(world: World) -> None:
         await admin.call(HV1, "vm", {"state": "present", "xml": stolen})
         assert agent.link.machines[WEB].owner == STRANGER
         assert (await person.call(HV1, "vm", {"name": "mine", "state": "absent", "force": True}))["changed"]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while await person.commands(HV1):
                 pass

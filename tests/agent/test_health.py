@@ -34,7 +34,7 @@ def kept(agent: Agent, ring: Ring) -> int:
 
 
 async def until(reached: t.Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not reached():
             await asyncio.sleep(0.05)
 

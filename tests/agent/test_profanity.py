@@ -16,7 +16,7 @@ import subprocess
 import pytest
 from world import TEST_UUID, World, contact_of
 
-PATIENCE = 20
+PATIENCE = 45
 
 
 class Terminal:

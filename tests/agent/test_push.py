@@ -50,7 +50,7 @@ class Service:
         writer.close()
 
     async def until(self, reached: t.Callable[[], t.Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while not reached():
                 self.news.clear()
                 await self.news.wait()

@@ -53,7 +53,7 @@ class Room:
             self._news.set()
 
     async def until(self, found: t.Callable[[], t.Any]) -> t.Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while not (result := found()):
                 self._news.clear()
                 await self._news.wait()

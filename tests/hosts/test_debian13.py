@@ -56,7 +56,7 @@ def test_its_address_is_told_by_arp(story13: Story) -> None:
     """libvirt 9.0 of Debian 12 cannot read the table of a kernel from 6.9 on, this one can."""
     page(story13, "count")
     story13.on("hv1", f"bash -c 'exec 3<>/dev/tcp/{story13.lab.web1}/80'")
-    told = story13.module("hv1", "archipel.orchestrator.vm", name="web1", wait_for_ip="arp", wait_timeout=60)
+    told = story13.module("hv1", "archipel.orchestrator.vm", name="web1", wait_for_ip="arp", wait_timeout=180)
     assert [(a["address"], a["source"]) for a in told["vm"]["addresses"]] == [(story13.lab.web1, "arp")]
 
 

@@ -43,7 +43,7 @@ LIVE1: Task = {
     "disks": [{"pool": "default", "size": 1}, {"device": "cdrom"}],
     "networks": [{"network": "live", "mac": "52:54:00:00:02:01"}],
     "wait_for_ip": "lease",
-    "wait_timeout": 60,
+    "wait_timeout": 180,
 }
 # Its firmware is nothing at all, so it hears no button, and has variables of its own.
 DEAF1: Task = {

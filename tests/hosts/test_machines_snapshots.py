@@ -121,7 +121,7 @@ def test_a_machine_goes_back_with_its_memory(platform: Story, play: Play, page: 
 @pytest.mark.usefixtures("snap1")
 def test_its_address_is_told_by_its_agent(play: Play, via: str) -> None:
     """On a bridge that no DHCP server of libvirt's knows of; who asks for a lease alone is told that there is none."""
-    wait = {VM: {"name": "snap1", "wait_for_ip": "agent", "wait_timeout": 60}}
+    wait = {VM: {"name": "snap1", "wait_for_ip": "agent", "wait_timeout": 180}}
     told, late = play(via, wait, {VM: {"name": "snap1", "wait_for_ip": "lease", "wait_timeout": 1}})
     ok([told])
     sources = {a["source"] for a in told["vm"]["addresses"] if a["address"].endswith(f".{SNAP}")}

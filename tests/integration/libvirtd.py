@@ -58,7 +58,7 @@ class Libvirtd:
             return probe.connect_ex(str(self.socket)) == 0
 
     def _wait(self) -> None:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self._listens():
             if time.monotonic() > end or self._process is None or self._process.poll() is not None:
                 raise RuntimeError("libvirtd did not start:\n" + (self.directory / "log").read_text()[-3000:])

@@ -105,7 +105,7 @@ class Platform:
             self._agent.wait(20)
             self._agent = None
 
-    def wait_until(self, reached: t.Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
+    def wait_until(self, reached: t.Callable[[], bool], otherwise: str, seconds: float = 60) -> None:
         """For what no event tells this process."""
         end = time.monotonic() + seconds
         while not reached():
