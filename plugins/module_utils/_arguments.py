@@ -155,6 +155,26 @@ HYPERVISOR_MAINTENANCE: t.Final[Options] = {
     **PLATFORM,
 }
 
+HYPERVISOR_REHOME: t.Final[Options] = {
+    "name": {"type": "str", "required": True},
+    "machines": {"type": "list", "elements": "str", "default": ["*"]},
+    "destinations": {"type": "list", "elements": "str"},
+    "state": {"type": "str", "choices": ["as_before", "present", "running"], "default": "as_before"},
+    "fence": {
+        "type": "dict",
+        "options": {
+            "confirmed_by": {"type": "str"},
+            "command": {"type": "list", "elements": "str"},
+            "timeout": {"type": "int", "default": 60},
+        },
+        "mutually_exclusive": [["confirmed_by", "command"]],
+        "required_one_of": [["confirmed_by", "command"]],
+    },
+    "max_parallel": {"type": "int", "default": 4},
+    "wait_timeout": {"type": "int", "default": 300},
+    **PLATFORM,
+}
+
 ENTITY_COMMAND: t.Final[Options] = {
     "action": {"type": "str", "required": True, "aliases": ["command"]},
     "arguments": {"type": "dict", "default": {}},

@@ -58,6 +58,7 @@ acl:
 access_rules:
   c2s: {{allow: all}}
   administrator: {{allow: admin}}
+  configure: {{allow: admin}}
   people: [{{deny: machine_name}}, {{deny: hypervisor}}, {{allow: all}}]
   register_name: {{allow: machine_name}}
   register_from: {{allow: hypervisor}}
@@ -72,6 +73,7 @@ modules:
   mod_adhoc: {{}}
   mod_admin_extra: {{}}
   mod_caps: {{}}
+  mod_configure: {{}}
   mod_disco: {{}}
   mod_http_api: {{}}
   mod_offline: {{}}

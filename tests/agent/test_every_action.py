@@ -22,6 +22,7 @@ from archipel_agent.features.maintenance import Maintenance
 from archipel_agent.features.migration import Arrivals
 from archipel_agent.features.parking import Parking
 from archipel_agent.features.peers import Peers
+from archipel_agent.features.rehoming import Rehoming
 from archipel_agent.features.rooms import Rooms
 from archipel_agent.features.schedule import Schedules
 from archipel_agent.features.succession import Succession
@@ -115,6 +116,7 @@ HYPERVISOR: t.Final[dict[str, tuple[dict[str, t.Any], str]]] = {
     "hypervisor_maintenance": ({"state": "absent"}, "job"),
     "capacity": ({}, "memory"),
     "send_home": ({"uuid": TEST_UUID}, "not_found"),
+    "rehome": ({"uuid": TEST_UUID, "source": "hv2", "check": True}, "not_found"),
     "schedule": ({"name": "every", "action": "vm_info", "cron": "0 0 29 2 *"}, "schedule"),
     "schedule_info": ({"name": "every"}, "schedules"),
     "expect": ({"uuid": TEST_UUID, "name": "test", "disks": ["/srv/test.qcow2"]}, "conflict"),
@@ -135,8 +137,8 @@ def declared(kind: str) -> dict[str, Action]:
     """All that is declared for contacts of this kind."""
     if kind == "machine":
         return dict(MACHINE_ACTIONS)
-    classes = (Arrivals, Grants, Index, Jobs, Lodgers, Maintenance, Parking, Peers, Rooms, Schedules, Succession)
-    features = (actions_of(feature, "hypervisor") for feature in classes)
+    classes = (Arrivals, Grants, Index, Jobs, Lodgers, Maintenance, Parking, Peers, Rehoming, Rooms, Schedules)
+    features = (actions_of(feature, "hypervisor") for feature in (*classes, Succession))
     return {name: a for actions in (ACTIONS, *features) for name, a in actions.items()}
 
 

@@ -46,6 +46,7 @@ PERMISSIONS: t.Final = {
     "snapshot": "take snapshots, and go back to them",
     "define": "make, change and remove machines",
     "migrate": "move machines to other hypervisors",
+    "rehome": "bring machines of a dead hypervisor up on another one",
     "storage": "pools and volumes",
     "network": "networks and filters",
     "secret": "secrets that libvirt keeps",

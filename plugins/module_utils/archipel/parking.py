@@ -33,6 +33,11 @@ def export(machine: Machine) -> Export:
     """What is to be kept of a machine; Conflict where more than its definition would have to be."""
     condition = machine.condition
     _refuse(machine, condition)
+    return kept(machine, condition)
+
+
+def kept(machine: Machine, condition: Condition) -> Export:
+    """What can be kept of a machine, whatever it does at the moment."""
     node = machine.document(inactive=True)
     text = xmltree.serialise(node)
     where, without = machine.hypervisor.name, []

@@ -71,6 +71,16 @@ class Push:
 
 
 @dataclasses.dataclass(frozen=True)
+class Guard:
+    """At boot libvirt starts no machines; the agent does, when it knows that this hypervisor was not fenced meanwhile.
+    As long as they are to be started there is the file ``held``. ``start_without_server`` is after how many seconds
+    they are started though the XMPP server cannot be asked; 0 is never."""
+
+    held: pathlib.Path
+    start_without_server: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Coordinates:
     """Degrees of WGS 84, to the north and to the east."""
 
@@ -96,6 +106,7 @@ class Config:
     site: str | None = None
     coordinates: Coordinates | None = None
     push: tuple[Push, ...] = ()
+    guard: Guard | None = None
 
     @property
     def jid(self) -> str:

@@ -23,6 +23,7 @@ from .contact import Contact
 from .dispatch import Dispatcher
 from .features.bulk import Bulks
 from .features.contacts import Contacts
+from .features.definitions import Definitions
 from .features.events import Events
 from .features.grants import Grants
 from .features.groups import Groups
@@ -38,6 +39,7 @@ from .features.migration import EXPECT, Arrival, Arrivals, MigrationInquiry
 from .features.parking import Parking
 from .features.peers import Peers
 from .features.push import Pushes
+from .features.rehoming import Rehoming
 from .features.rooms import Rooms
 from .features.schedule import Schedules
 from .features.succession import Succession
@@ -98,10 +100,12 @@ class Agent:
         self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
         succession = Succession(self.schedules, self.link, self.peers)
         self.parking = Parking(self.link, self.session, self.pubsub, self.index, self.database)
+        self.definitions = Definitions(self.link, self.pubsub, self.events, self.database)
+        self.rehoming = Rehoming(self.link, self.session, self.pubsub, self.events, self.database, config.guard)
         rooms = Rooms(xmpp.domain)
         bulks = Bulks(self.link)
         features = (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking)
-        entity = HypervisorEntity(self.link, (*features, rooms, bulks, lodgers, maintenance))
+        entity = HypervisorEntity(self.link, (*features, self.rehoming, rooms, bulks, lodgers, maintenance))
         self.grants.actions = entity.actions
         self.schedules.attach(self.dispatcher, entity, succession)
         for feature in (bulks, lodgers, maintenance):
@@ -121,6 +125,7 @@ class Agent:
             authority=self.authority,
         )
         self.session.started.append(self.index.resync)
+        self.session.started.append(self.definitions.resync)
 
     async def run(self) -> None:
         """Serve until told to stop. What fails by a fault of ours ends the agent, for systemd to start it anew."""
@@ -131,6 +136,10 @@ class Agent:
             self.pubsub.serve(self.events, gather=0),
             self.pubsub.serve(self.index),
             self.pubsub.serve(self.parking),
+            self.pubsub.serve(self.definitions),
+            self.pubsub.serve(self.rehoming),
+            self.definitions.run(),
+            self.rehoming.run(),
             self.pubsub.serve(self.grants),
             self.pubsub.serve(self.groups),
             self.health.run(self.link),

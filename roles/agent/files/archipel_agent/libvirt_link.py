@@ -93,7 +93,8 @@ class Link:
     """Keeps the lanes open and the table ``machines`` true.
 
     ``changed(old, new)`` is called for each machine that appears (no old), changes or disappears (no new);
-    ``switched()`` when libvirt is lost or reached again.
+    ``touched(uuid)`` when something else about one may have changed than its state; ``switched()`` when libvirt is lost
+    or reached again.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Link:
         self.up = asyncio.Event()
         self.why_not = f"libvirt at {uri} has not been reached yet."
         self.changed: list[t.Callable[[MachineState | None, MachineState | None], None]] = []
+        self.touched: list[t.Callable[[str], None]] = []
         self.switched: list[t.Callable[[], None]] = []
         self.lanes = {name: Lane(name, workers) for name, workers in LANES.items()}
         self._lost = asyncio.Event()
@@ -254,6 +256,9 @@ class Link:
         if self._waiting_events is not None:
             self._waiting_events.append((uuid, derive))
             return
+        if derive is None:
+            for callback in self.touched:
+                callback(uuid)
         known = self.machines.get(uuid)
         if known is not None and derive is not None:
             self._put(uuid, derive(known))

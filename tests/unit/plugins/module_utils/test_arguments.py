@@ -26,6 +26,7 @@ SPECS = {
     **{name: _arguments.of_action(action) for name, action in ACTIONS.items()},
     "vm_bulk": {**_arguments.of_action(ACTIONS["vm_bulk"]), **_arguments.BULK},
     "vm_screenshot": {**_arguments.of_action(ACTIONS["vm_screenshot"]), **_arguments.SCREENSHOT},
+    "hypervisor_rehome": _arguments.HYPERVISOR_REHOME,
     "pubsub_node": _arguments.PUBSUB_NODE,
     "schedule": _arguments.SCHEDULE,
     "schedule_info": _arguments.SCHEDULE_INFO,
