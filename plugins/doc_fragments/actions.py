@@ -4048,12 +4048,14 @@ options:
   snapshots:
     description:
       - 'What becomes of the machine''s snapshots, which libvirt does not move: V(refuse) moves no machine
-        that has some, V(flatten) removes them first; the machine goes on as it is.'
+        that has some, V(flatten) removes them first, and the machine goes on as it is; V(keep) takes
+        those of a machine that is off along.'
     type: str
     default: refuse
     choices:
       - refuse
       - flatten
+      - keep
   media:
     description:
       - 'What becomes of media that are not at the destination: V(keep) moves no running machine that

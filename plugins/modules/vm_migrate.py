@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Moves a machine from the task's hypervisor to another one, running or not. A machine that is there already stays.
   - The two libvirt daemons move it between themselves. It is on exactly one side at any time.
+  - The disks and snapshots of a machine that is off are sent by whoever runs the task, O(hypervisor)'s agent over XMPP,
+    through a connection to the destination's libvirt.
   - Over XMPP the hypervisors' agents find each other by O(destination); over libvirt alone give O(destination_uri).
   - Before anything moves, the destination looks at what the machine needs, in check mode too. All that forbids the move
     is told at once, each with its remedy; what does not is in RV(findings).
@@ -66,6 +68,19 @@ EXAMPLES = r"""
     bandwidth: 500
     media: eject
     snapshots: flatten
+
+- name: A machine that is off goes with its disks and the snapshots inside of them
+  archipel.orchestrator.vm_migrate:
+    via: xmpp
+    xmpp_jid: admin@example.org
+    xmpp_password: "{{ admin_password }}"
+    hypervisor: hv1
+    name: archive1
+    destination: hv2
+    live: false
+    copy_storage: all
+    snapshots: keep
+    remove_source_volumes: owned
 
 - name: A machine on shared storage moves by libvirt alone
   archipel.orchestrator.vm_migrate:

@@ -16,6 +16,7 @@ import pytest
 from archipel.actions import Progress
 from archipel.connection import Connection
 from archipel.errors import NotFound
+from archipel_agent.config import Libvirt
 from archipel_agent.daemon import Agent
 from archipel_agent.features.jobs import Job, Unsettled, new_id
 from client import Client, error_of
@@ -259,11 +260,64 @@ async def test_a_move_that_libvirt_refuses_is_undone_on_both_sides(world: World,
                 admin.published.clear()
 
 
+SLEEPER: t.Final = "aaaaaaaa-0000-4000-8000-00000000000f"
+
+
+async def test_a_machine_that_is_off_goes_with_its_snapshots(world: World, libvirtd: Daemon) -> None:
+    """By a connection of its source's agent to the libvirt there, and both agents have it in writing."""
+    with Connection(libvirtd.uri) as connection, Connection("test:///default") as source:
+        domain = source.handle.defineXML(machine("sleeper", SLEEPER))
+        domain.snapshotCreateXML("<domainsnapshot><name>clean</name></domainsnapshot>")
+        hv2 = world.agent("hv2", libvirt=Libvirt(libvirtd.uri, libvirtd.uri))
+        async with world.agent(), hv2, world.person() as admin:
+            move = {"name": "sleeper", "destination": "hv2", "live": False, "snapshots": "keep"}
+            begun = await admin.call(HV1, "vm_migrate", move)
+            assert (await job(admin, begun["job"], of=HV1))["state"] == "succeeded"
+            assert (await told(admin, "sleeper has come from hv1."))["state"] == "succeeded"
+        arrived = connection.handle.lookupByUUIDString(SLEEPER)
+        assert [snapshot.getName() for snapshot in arrived.listAllSnapshots()] == ["clean"]
+        assert [each.name() for each in source.handle.listAllDomains()] == ["test"]
+
+
+async def test_a_copy_that_fails_is_undone_on_both_sides(world: World, libvirtd: Daemon) -> None:
+    """The volumes of the test driver have no content. The job says why, and that of the destination that it stays."""
+    disk = "<disk type='file'><source file='/default-pool/sleeper.raw'/><target dev='vda'/></disk>"
+    with beside(libvirtd) as connection, Connection("test:///default") as source:
+        volume(source, "sleeper.raw")
+        source.handle.defineXML(machine("sleeper", SLEEPER, devices=disk))
+        hv2 = world.agent("hv2", libvirt=Libvirt(libvirtd.uri, libvirtd.uri))
+        async with world.agent(), hv2, world.person() as admin:
+            move = {"name": "sleeper", "destination": "hv2", "live": False, "copy_storage": "all"}
+            begun = await admin.call(HV1, "vm_migrate", move)
+            ended = await job(admin, begun["job"], of=HV1)
+            assert (ended["state"], ended["error"]["code"]) == ("failed", "unsupported")
+            assert "Copy sleeper.raw to the destination" in ended["error"]["msg"]
+            await told(admin, "sleeper has not come: it stays on hv1.")
+        assert volumes(connection) == ["there.qcow2"]
+        source.handle.storageVolLookupByPath("/default-pool/sleeper.raw").delete()
+        source.handle.lookupByUUIDString(SLEEPER).undefine()
+
+
+async def test_a_machine_that_was_not_let_go_while_it_was_off_stays(world: World, libvirtd: Daemon) -> None:
+    """The agent ended when it was on both sides: it may be there without its snapshots."""
+
+    async def lost(_progress: Progress) -> dict[str, t.Any]:
+        raise Unsettled("test could not be moved: client socket is closed.")
+
+    with Connection(libvirtd.uri) as connection:
+        await asyncio.to_thread(connection.handle.lookupByUUIDString(TEST_UUID).destroy)
+        async with world.agent(uri=libvirtd.uri) as agent, world.person("hv2", resource="hv2") as person:
+            Peer(person).answers(present=True, state="shutoff", where="leaving")
+            ended = await begun(agent, lost, live=False)
+        assert (ended.state, "It stays on hv1" in (ended.error or {})["msg"]) == ("failed", True)
+        assert [domain.name() for domain in connection.handle.listAllDomains()] == ["test"]
+
+
 async def begun(
-    agent: Agent, work: t.Callable[[Progress], t.Awaitable[dict[str, t.Any]]], uuid: str = TEST_UUID
+    agent: Agent, work: t.Callable[[Progress], t.Awaitable[dict[str, t.Any]]], uuid: str = TEST_UUID, **how: t.Any
 ) -> Job:
     """A job that moves a machine, and ends."""
-    arguments = {"name": "test", "destination": "hv2"}
+    arguments = {"name": "test", "destination": "hv2", **how}
     one = Job(new_id(), "vm_migrate", "hypervisor", "hv1", "admin@xmpp.test", "adhoc", arguments, (uuid,))
     agent.jobs.start(one, work)
     return await agent.jobs.ended(one.id)

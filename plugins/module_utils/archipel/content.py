@@ -32,6 +32,8 @@ _SHA256: t.Final = re.compile("(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _SILENCE = 60  # seconds without a byte after which a web server is given up
 _HOLE = -3  # virStreamRecvFlags, with VIR_STREAM_RECV_STOP_AT_HOLE
 
+Piece = t.Union[bytes, int]  # data, or the length of a hole
+
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
@@ -154,18 +156,29 @@ def _fetched(url: str) -> t.Iterator[Source]:
 
 def upload(handle: t.Any, volume: t.Any, source: Source, terms: Terms) -> None:
     """Write all of the source into the volume, from its begin on."""
-    what, sent = f"Upload {source.name} into {volume.name()}", 0
+    what = f"Upload {source.name} into {volume.name()}"
+    write(handle, volume, source.length, _told(source, what, terms), what)
+
+
+def _told(source: Source, what: str, terms: Terms) -> t.Iterator[Piece]:
+    sent = 0
+    for chunk in source:
+        yield len(chunk) if chunk == _ZEROS[: len(chunk)] else chunk
+        sent += len(chunk)
+        terms.look(what, sent, source.length)
+
+
+def write(handle: t.Any, volume: t.Any, length: int, pieces: t.Iterable[Piece], what: str) -> None:
+    """Write so many bytes into the volume, from its begin on."""
     stream = handle.newStream()
     try:
         with doing(what):
-            volume.upload(stream, 0, source.length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
-            for chunk in source:
-                if chunk == _ZEROS[: len(chunk)]:
-                    stream.sendHole(len(chunk))
+            volume.upload(stream, 0, length, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+            for piece in pieces:
+                if isinstance(piece, bytes):
+                    _send(stream, piece)
                 else:
-                    _send(stream, chunk)
-                sent += len(chunk)
-                terms.look(what, sent, source.length)
+                    stream.sendHole(piece)
             stream.finish()
     except BaseException:
         with contextlib.suppress(libvirt.libvirtError):
@@ -181,7 +194,7 @@ def _send(stream: t.Any, chunk: bytes) -> None:
 def digest(handle: t.Any, volume: t.Any, length: int, terms: Terms) -> str | None:
     """SHA-256 of the first ``length`` bytes of a volume, all of them with 0; None where it has fewer."""
     found, read = hashlib.sha256(), 0
-    for chunk in _received(handle, volume, length, f"Read {volume.name()}", terms):
+    for chunk in received(handle, volume, length, f"Read {volume.name()}", terms):
         for piece in [chunk] if isinstance(chunk, bytes) else _zeros(chunk):
             found.update(piece)
             read += len(piece)
@@ -201,7 +214,7 @@ def download(handle: t.Any, volume: t.Any, path: str, terms: Terms) -> None:
     try:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=f".{name}.", delete=False) as file:
             try:
-                for chunk in _received(handle, volume, 0, f"Download {volume.name()} into {path}", terms):
+                for chunk in received(handle, volume, 0, f"Download {volume.name()} into {path}", terms):
                     if isinstance(chunk, bytes):
                         file.write(chunk)
                     else:
@@ -225,8 +238,8 @@ def digest_of_file(path: str, terms: Terms) -> str:
         return source.digest
 
 
-def _received(handle: t.Any, volume: t.Any, length: int, what: str, terms: Terms) -> t.Iterator[bytes | int]:
-    """Pieces of a volume, and the lengths of holes between them."""
+def received(handle: t.Any, volume: t.Any, length: int, what: str, terms: Terms) -> t.Generator[Piece, None, None]:
+    """The first ``length`` bytes of a volume, all of them with 0."""
     stream, done = handle.newStream(), 0
     with doing(what):
         total = length or volume.info()[1]

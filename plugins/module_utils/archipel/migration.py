@@ -1,7 +1,8 @@
 # Copyright (c) 2026, Archipel contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Moving a machine to another hypervisor, peer to peer: the two libvirt daemons do it, whoever asked may go away."""
+"""Moving a machine to another hypervisor, peer to peer: the two libvirt daemons do it, whoever asked may go away. What
+they do not move of one that is off goes as ``offline.py`` says."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import time
 import typing as t
 import urllib.parse
 
-from . import belongings, images, mapping, preflight, reception, snapshots, storage, xmltree
+from . import belongings, content, images, mapping, offline, preflight, reception, snapshots, storage, xmltree
 from .actions import Progress
 from .blocks import Block
 from .connection import Connection, doing, libvirt, translated
@@ -64,9 +65,10 @@ NetworkMap = t.Annotated[
     "The network, bridge or device of the destination that takes the place of one of the source, as V({lan: office}).",
 ]
 SnapshotsThen = t.Annotated[
-    t.Literal["refuse", "flatten"],
+    t.Literal["refuse", "flatten", "keep"],
     "What becomes of the machine's snapshots, which libvirt does not move: V(refuse) moves no machine that has some,"
-    " V(flatten) removes them first; the machine goes on as it is.",
+    " V(flatten) removes them first, and the machine goes on as it is; V(keep) takes those of a machine that is off"
+    " along.",
 ]
 MediaThen = t.Annotated[
     t.Literal["keep", "eject"],
@@ -226,6 +228,8 @@ class _Passage:
         self.paths: dict[str, str] = {}  # of the copies, by target
         self.takes: dict[str, dict[str, int]] = {}
         self.flattening = Plan()
+        self.tree: list[snapshots.Snapshot] = []  # those that go along
+        self.made: t.Sequence[t.Any] = ()  # pool and name of the volumes that were made there
         self.removal = belongings.Verdict([], [])
 
     def run(self, *, check: bool) -> dict[str, t.Any]:
@@ -288,12 +292,6 @@ class _Passage:
             self._tell("state", f"{name} is {state}; only a running machine moves live. Use live: false, or start it.")
         if not move.live and state in ACTIVE:
             self._tell("state", f"{name} is {state}; shut it down first, or use live: true.")
-        if not move.live and move.copy_storage != "none":
-            self._tell(
-                "copy_storage",
-                f"{name}: libvirt copies disks of running machines only. Start it and move it live, or copy its disks"
-                " by other means and use copy_storage: none.",
-            )
         if state not in ACTIVE and self.machine.saved:
             self._tell("state", f"{name} has saved memory, which does not move; start it, or discard that.")
         if move.post_copy and move.parallel_connections:
@@ -303,7 +301,7 @@ class _Passage:
     def _look_at_files(self, name: str) -> None:
         move = self.move
         nvram = xmltree.read(self.document, "os/nvram")
-        if nvram and not move.live:
+        if nvram and not move.live and move.copy_storage == "none":
             self._tell(
                 "boot.nvram", f"The firmware's variables, {nvram}, are not copied; copy them yourself.", "warning"
             )
@@ -320,10 +318,69 @@ class _Passage:
         for network in sorted(move.network_map.keys() - known):
             self._tell("network_map", f"{name} has no interface in {network}; it has some in: {_listed(known)}.")
         with doing(f"Look at the snapshots of {name}"):
-            if move.snapshots == "refuse" and self.machine.domain.snapshotNum():
+            held = self.machine.domain.snapshotNum()
+        if held and move.snapshots == "refuse":
+            self._tell(
+                "snapshots",
+                f"{name} has snapshots, which libvirt does not move; delete them first, use snapshots: flatten, or shut"
+                " it down and use live: false with snapshots: keep.",
+            )
+        elif held and move.snapshots == "keep" and move.live:
+            self._tell(
+                "snapshots",
+                f"{name} keeps its snapshots only when it moves while it is off. Shut it down and use live: false, or"
+                " use snapshots: flatten.",
+            )
+        elif held and move.snapshots == "keep":
+            self.tree = list(snapshots.Tree(self.machine))
+        if self.carried:
+            self._look_at_cargo(name)
+
+    @property
+    def carried(self) -> bool:
+        """Whether it is off and has what libvirt does not move of such a machine."""
+        return not self.move.live and bool(self.tree or self.move.copy_storage != "none")
+
+    def _look_at_cargo(self, name: str) -> None:
+        try:
+            with Connection(self.there["uri"]):
+                pass
+        except ArchipelError as error:
+            self._tell(
+                "destination_uri", f"The disks and snapshots of a machine that is off go over libvirt. {error.message}"
+            )
+        with contextlib.suppress(libvirt.libvirtError):
+            if self.machine.domain.listAllCheckpoints():
+                self._tell("checkpoints", f"{name} has checkpoints, which do not go along; remove them first.")
+        if self.move.copy_storage == "none":
+            return
+        efi = xmltree.read(self.document, "os/@firmware") == "efi" or self.document.find("os/nvram") is not None
+        tpm = self.document.find("devices/tpm/backend[@type='emulator']") is not None
+        for what, told, there in (("boot.nvram", "firmware's variables", efi), ("tpm", "TPM's state", tpm)):
+            if there:
+                self._tell(what, f"The {told} of {name} would not go along while it is off. Start it and move it live.")
+        volumes = belongings.Volumes(self.host)
+        for place in self.places:
+            what, volume = f"disks[{place.target}]", volumes.at(place.path or "")
+            if volume is None:
+                self._tell(
+                    what,
+                    f"{place.path} is in no active storage pool, so it is copied only while {name} runs. Make a pool of"
+                    " its directory (module pool), or start it and move it live.",
+                )
+            elif volume.based_on and self.move.copy_storage == "all":
+                self._tell(
+                    what,
+                    f"{place.path} lies on {volume.based_on}. Where both sides have that, use copy_storage:"
+                    f" incremental; else start {name} and move it live, which copies both as one.",
+                )
+        copied = {place.path for place in self.places}
+        for each in self.tree:
+            if set(each.images(self.host.connection.handle).values()) - copied:
                 self._tell(
                     "snapshots",
-                    f"{name} has snapshots, which libvirt does not move; delete them first, or use snapshots: flatten.",
+                    f"The snapshot {each.name} of {name} is of a disk that {name} has no more; delete it first (module"
+                    " vm_snapshot).",
                 )
 
     @property
@@ -334,6 +391,12 @@ class _Passage:
         volumes = belongings.Volumes(self.host)
         found = []
         for place in self.places:
+            if self.carried:
+                volume = volumes.at(place.path or "")
+                if volume is not None:
+                    size, taken = offline.length(volume.handle), volume.handle.info()[2]
+                    found.append(Copied(place.target, size, min(taken, size), volume.based_on))
+                continue
             capacity = self._capacity(place)
             base = self._base(place.target)[0] if self.move.copy_storage == "incremental" else None
             parts = [place.path or ""] if base else volumes.chain(place.path or "")
@@ -446,14 +509,19 @@ class _Passage:
             return ()
         volumes = [dataclasses.asdict(volume) for volume in self._volumes()]
         received = ask(self.host, self.move, "receive", volumes=volumes)
-        self.paths = received["paths"]
-        return t.cast("t.Sequence[t.Any]", received["made"])
+        self.paths, self.made = received["paths"], received["made"]
+        return self.made
 
     def _volumes(self) -> t.Iterator[Wanted]:
         formats = {i.target: i.format for i in images.written(self.host.connection.handle, self.document)}
         for place in self.places:
-            base = self._base(place.target) if self.move.copy_storage == "incremental" else (None, None)
             pool, volume, path = place.new_pool, place.volume, place.path or ""
+            if self.carried:
+                # What is in it, its format and what it lies on too, comes with its bytes.
+                size = offline.length(storage.volume_at(self.host.connection.handle, path))
+                yield Wanted(place.target, pool, volume, path, size, "raw")
+                continue
+            base = self._base(place.target) if self.move.copy_storage == "incremental" else (None, None)
             yield Wanted(place.target, pool, volume, path, self._capacity(place), formats[place.target], *base)
 
     def _discard(self, made: t.Sequence[t.Any], error: ArchipelError) -> None:
@@ -471,6 +539,9 @@ class _Passage:
     def _migrate(self) -> dict[str, t.Any]:
         machine, move = self.machine, self.move
         began = time.monotonic()
+        if self.carried:
+            self._carry(content.Terms(began + move.wait_timeout, self.progress, None))
+            return {"elapsed": round(time.monotonic() - began, 3), "downtime": None}
         with _watched(machine, move, self.progress) as watch:
             try:
                 machine.domain.migrateToURI3(self.there["uri"], self._parameters(), self._flags())
@@ -478,6 +549,33 @@ class _Passage:
                 raise _failure(machine, move, error, aborted=watch.aborted) from error
         elapsed = time.monotonic() - began
         return {"elapsed": round(elapsed, 3), "downtime": watch.downtime}
+
+    def _carry(self, terms: content.Terms) -> None:
+        handle, move = self.host.connection.handle, self.move
+        disks = [
+            (storage.volume_at(handle, place.path or ""), self.paths[place.target])
+            for place in self.places
+            if move.copy_storage != "none"
+        ]
+        if len(self.made) < len(disks):
+            raise Conflict(f"{self.there['hypervisor']} has such volumes already; they are not written over.")
+        kept, current = [], None
+        for each in self.tree:
+            with doing(f"Read the snapshot {each.name} of {self.machine.name}"):
+                node = xmltree.parse_trusted(each.handle.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE))
+            for domain in (*node.iterfind("domain"), *node.iterfind("inactiveDomain")):
+                self._adapt(domain)
+            kept.append(xmltree.serialise(node))
+            current = each.name if each.told["current"] else current
+        cargo = offline.Cargo(disks, self._definition(inactive=True), kept, current)
+        offline.carry(
+            self.machine,
+            cargo,
+            self.there["uri"],
+            undefine=move.undefine_source,
+            bandwidth=move.bandwidth,
+            terms=terms,
+        )
 
     def _flags(self) -> int:
         move = self.move
@@ -522,10 +620,14 @@ class _Passage:
         flags |= libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
         with doing(f"Read the definition of {self.machine.name}"):
             domain = xmltree.parse_trusted(self.machine.domain.XMLDesc(flags))
+        self._adapt(domain)
+        return xmltree.serialise(domain)
+
+    def _adapt(self, domain: t.Any) -> None:
+        """Make of a definition what it is to be at the destination."""
         mapping.connect(domain, self.move.network_map)
         mapping.store(domain, self.places, self.paths)
         mapping.eject(domain, self.ejected)
-        return xmltree.serialise(domain)
 
 
 def conclude(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

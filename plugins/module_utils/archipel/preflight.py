@@ -326,6 +326,13 @@ class _Inspection:
                 "error",
                 f"{path} is on {here} already, and {names} uses it; name another pool by storage_map, or rename it.",
             )
+        elif not self.needs.live:
+            # Its bytes would be those of another image where it is the longer one.
+            self._tell(
+                what,
+                "error",
+                f"{path} is on {here} already; remove it there (module volume), or name another pool by storage_map.",
+            )
         elif capacity < disk.capacity:
             self._tell(
                 what,

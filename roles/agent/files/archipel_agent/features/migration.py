@@ -11,10 +11,10 @@ import functools
 import logging
 import typing as t
 
-from archipel import migration
+from archipel import migration, offline
 from archipel.actions import Progress, action
 from archipel.belongings import Volumes
-from archipel.connection import doing, libvirt
+from archipel.connection import libvirt
 from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
@@ -93,14 +93,8 @@ class MigrationInquiry:
             raise
 
     async def abort(self, job: Job) -> None:
-        """Have libvirt end it; it says so itself to who waits for it."""
-
-        def end(hypervisor: Hypervisor) -> None:
-            machine = hypervisor.machine(**_meant(job))
-            with doing(f"Abort the move of {machine.name}"):
-                machine.domain.abortJob()
-
-        await self._link.perform("changes", end)
+        """Have it ended by whoever is at it, who says so to who waits for it."""
+        await self._link.perform("changes", lambda hypervisor: offline.abort(hypervisor.machine(**_meant(job))))
 
     async def _find_out(self, job: Job, uuid: str, name: str, progress: Progress) -> Result:
         status = await self._end(job, progress)
@@ -114,6 +108,9 @@ class MigrationInquiry:
             # libvirt came back before it had put away what it sent, or without having heard that it runs there.
             if not await self._agreed(job, uuid):
                 raise Lost(f"{name} is {state} on {self._link.name}, and on {there['hypervisor']} too. Look at both.")
+            if job.arguments.get("live") is False and there["state"] == "shutoff":
+                # Its snapshots may not be there yet, and here it is whole.
+                raise OperationFailed(f"{name} was not moved: it was not yet let go. It stays on {self._link.name}.")
             gone = "absent" if job.arguments.get("undefine_source", True) else "destroyed"
             await self._link.perform("jobs", lambda hypervisor: hypervisor.vm(uuid=uuid, state=gone, force=True))
         elif status == ARRIVING:

@@ -33,7 +33,7 @@ from slixmpp.exceptions import IqError, IqTimeout
 
 from ..authority import PEER
 from ..entity import Result
-from ..libvirt_link import ARRIVING, Link
+from ..libvirt_link import ARRIVING, LEFT, Link
 from ..session import Session
 from ..wire import COMMANDS, JSON, command_element, json_element, read_json
 from .jobs import Unsettled
@@ -145,21 +145,24 @@ class Peers:
             try:
                 yield
             except ArchipelError as error:
-                if not asyncio.run_coroutine_threadsafe(self._stays(uuid), self._loop).result():
+                if not asyncio.run_coroutine_threadsafe(self._stays(name, uuid), self._loop).result():
                     raise Unsettled(error.message) from error
                 asyncio.run_coroutine_threadsafe(self.settle(name, uuid, moved=False), self._loop).result()
                 raise
         finally:
             self.leaving.discard(uuid)
 
-    async def _stays(self, uuid: str) -> bool:
-        """Whether a machine that was to be moved goes on here without doubt."""
+    async def _stays(self, name: str, uuid: str) -> bool:
+        """Whether a machine that was to be moved to the hypervisor called ``name`` clearly goes on here, or is off and
+        not there."""
         assert self._link is not None
         try:
             status = await self._link.perform("reads", lambda hypervisor: hypervisor.machine(uuid=uuid).status)
+            if status[0] in ACTIVE:
+                return status != ARRIVING
+            return status != LEFT and not (await self.ask(name, "destination", {"uuid": uuid}))["present"]
         except ArchipelError:
             return False
-        return status[0] in ACTIVE and status != ARRIVING
 
     def call(self, name: str, question: str, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """What the hypervisor called ``name`` answers, for a worker thread."""

@@ -12,9 +12,18 @@ import typing as t
 
 import pytest
 from archipel import preflight, xmltree
-from archipel.connection import Connection
-from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
+from archipel.connection import Connection, libvirt
+from archipel.errors import (
+    ArchipelError,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    OperationFailed,
+    Unavailable,
+    Unsupported,
+)
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS, Hypervisor
+from archipel.machine import Machine
 from archipel.migration import QUESTIONS
 
 Run = t.Callable[..., dict[str, t.Any]]
@@ -103,7 +112,6 @@ def test_a_machine_that_is_nowhere(run: Run, there: t.Callable[[str], str]) -> N
     [
         ({"name": "off"}, "off is shutoff; only a running machine moves live"),
         ({"name": "running", "live": False}, "running is running; shut it down first"),
-        ({"name": "off", "live": False, "copy_storage": "all"}, "libvirt copies disks of running machines only"),
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
@@ -120,6 +128,15 @@ def test_snapshots_stay_where_they_are(run: Run, hypervisor: Hypervisor, there: 
     hypervisor.machine("running").domain.snapshotCreateXML("<domainsnapshot/>")
     with pytest.raises(Conflict, match="running has snapshots"):
         run("vm_migrate", name="running", destination="hv2", destination_uri=there(EMPTY))
+
+
+def test_a_machine_that_runs_keeps_no_snapshots(
+    run: Run, hypervisor: Hypervisor, there: t.Callable[[str], str]
+) -> None:
+    """One that is off does, and it is told so."""
+    hypervisor.machine("running").domain.snapshotCreateXML("<domainsnapshot/>")
+    with pytest.raises(Conflict, match="Shut it down and use live: false, or use snapshots: flatten"):
+        run("vm_migrate", name="running", destination="hv2", destination_uri=there(EMPTY), snapshots="keep")
 
 
 @pytest.mark.parametrize("number", [1, 9])
@@ -379,3 +396,114 @@ def test_what_the_destination_finds(hypervisor: Hypervisor, change: dict[str, t.
     told = preflight.inspect(hypervisor, preflight.Needs.bind(needs.as_data()))["findings"]
     assert [(f["what"], f["severity"]) for f in told] == [found[:2]]
     assert found[2] in told[0]["msg"]
+
+
+# -- machines that are off
+
+
+@pytest.fixture
+def branched(hypervisor: Hypervisor) -> t.Any:
+    """A domain that is off and goes on from the younger of two snapshots that both go back to a third."""
+    domain = hypervisor.machine("off").domain
+    for name in ("clean", "first", "second"):
+        domain.snapshotCreateXML(f"<domainsnapshot><name>{name}</name></domainsnapshot>")
+        if name == "first":
+            domain.revertToSnapshot(domain.snapshotLookupByName("clean"))
+    return domain
+
+
+def test_a_machine_that_is_off_takes_its_snapshots_along(run: Run, hypervisor: Hypervisor, branched: t.Any) -> None:
+    """As the same tree, and it goes on from the same one."""
+    names = ("clean", "first", "second")
+    described = [branched.snapshotLookupByName(name).getXMLDesc() for name in names]
+    with default_host() as (uri, other):
+        task = {"name": "off", "destination": "hv2", "destination_uri": uri, "live": False, "snapshots": "keep"}
+        plan = run("vm_migrate", check=True, **task)
+        assert hypervisor.find(name="off")
+        done = run("vm_migrate", **task)
+        assert done["changes"] == plan["changes"]
+        arrived = other.connect().lookupByName("off")
+        assert [arrived.snapshotLookupByName(name).getXMLDesc() for name in names] == described
+        assert arrived.snapshotCurrent().getName() == "second"
+        assert hypervisor.find(name="off") is None
+        arrived.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+
+
+def test_a_machine_that_its_source_does_not_let_go_is_not_at_the_destination(
+    run: Run, hypervisor: Hypervisor, branched: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays with all its snapshots."""
+
+    def refuse(_machine: Machine, **_how: bool) -> None:
+        raise OperationFailed("It cannot be undefined.")
+
+    monkeypatch.setattr(Machine, "undefine", refuse)
+    with default_host() as (uri, other):
+        with pytest.raises(OperationFailed, match="cannot be undefined"):
+            run("vm_migrate", name="off", destination_uri=uri, live=False, snapshots="keep")
+        assert [domain.name() for domain in other.connect().listAllDomains()] == ["test"]
+    assert branched.snapshotNum() == 3
+
+
+@pytest.fixture
+def off(run: Run, hypervisor: Hypervisor) -> t.Callable[..., dict[str, t.Any]]:
+    """A machine of that XML that is off, of which a migration with its disks is made."""
+
+    def off(inside: str, **task: t.Any) -> dict[str, t.Any]:
+        identity = "<name>sleeper</name><uuid>aaaaaaaa-0000-4000-8000-00000000000f</uuid>"
+        hypervisor.connection.handle.defineXML(f"<domain type='test'>{identity}<memory>1024</memory>{inside}</domain>")
+        return run("vm_migrate", name="sleeper", destination="hv2", live=False, **{"copy_storage": "all", **task})
+
+    return off
+
+
+def test_what_does_not_go_along_while_a_machine_is_off(
+    off: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor
+) -> None:
+    """All is told at once, with the remedy."""
+    volume(hypervisor, "sleeper.qcow2", 8)
+    disks = DISK.format(name="sleeper.qcow2", target="vda") + DISK.format(name="../elsewhere.raw", target="vdb")
+    with default_host() as (uri, other):
+        other.createXML("<volume><name>sleeper.qcow2</name><capacity>8388608</capacity></volume>")
+        with pytest.raises(Conflict) as failed:
+            off(
+                f"<os firmware='efi'><type>hvm</type></os><devices>{disks}"
+                "<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm></devices>",
+                destination_uri=uri,
+                storage_map={"default": other.name()},
+            )
+    for remedy in (
+        "firmware's variables of sleeper would not go along while it is off. Start it and move it live",
+        "TPM's state of sleeper would not go along while it is off. Start it and move it live",
+        "elsewhere.raw is in no active storage pool, so it is copied only while sleeper runs. Make a pool",
+        "sleeper.qcow2 is on hv2 already; remove it there (module volume)",
+    ):
+        assert remedy in failed.value.message
+
+
+def test_a_disk_that_lies_on_another_goes_as_what_it_is(
+    off: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor
+) -> None:
+    """Where both sides have the other."""
+    pool = hypervisor.connection.handle.storagePoolLookupByName("default")
+    pool.createXML(
+        "<volume><name>sleeper.qcow2</name><capacity>8388608</capacity><target><format type='qcow2'/></target>"
+        "<backingStore><path>/var/lib/libvirt/images/base.qcow2</path><format type='qcow2'/></backingStore></volume>"
+    )
+    devices = f"<os><type>hvm</type></os><devices>{DISK.format(name='sleeper.qcow2', target='vda')}</devices>"
+    with default_host() as (uri, other):
+        task = {"destination_uri": uri, "storage_map": {"default": other.name()}, "check": True}
+        with pytest.raises(Conflict, match=r"lies on .*base.qcow2. Where both sides have that, use copy_storage: incr"):
+            off(devices, **task)
+        assert ("disks[vda]", "warning") in findings(off(devices, copy_storage="incremental", **task))
+
+
+def test_of_a_copy_that_fails_nothing_is_left(off: t.Callable[..., dict[str, t.Any]], hypervisor: Hypervisor) -> None:
+    """The volumes of the test driver have no content."""
+    volume(hypervisor, "sleeper.qcow2", 8)
+    devices = f"<os><type>hvm</type></os><devices>{DISK.format(name='sleeper.qcow2', target='vda')}</devices>"
+    with default_host() as (uri, other):
+        with pytest.raises(Unsupported, match="Copy sleeper.qcow2 to the destination"):
+            off(devices, destination_uri=uri, storage_map={"default": other.name()})
+        assert other.listVolumes() == []
+    assert hypervisor.machine("sleeper").status[0] == "shutoff"
