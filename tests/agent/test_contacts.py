@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sqlite3
 
@@ -210,3 +211,15 @@ async def publish(person: Client, item: str, payload: object) -> None:
     await person.plugin["xep_0060"].publish(
         f"pubsub.{DOMAIN}", "/archipel/machines", item, payload=json_element(payload)
     )
+
+
+async def test_a_machine_that_has_moved_away_is_not_known_any_longer(world: World) -> None:
+    """libvirt tells of its end here, and not that its definition went along; the next one may have its name."""
+    async with world.agent(contacts="none") as agent, world.person() as admin:
+        left = {"uuid": OTHER_UUID, "name": "web1", "state": "shutoff", "reason": "migrated"}
+        agent.link._put(OTHER_UUID, dataclasses.replace(agent.link.machines[TEST_UUID], **left))
+        begun = await admin.call(HV1, "vm_migrate", {"name": "web1", "destination": "hv2"})
+        assert (await admin.call(HV1, "job", {"id": begun["job"], "wait": 20}))["ended"]
+        while OTHER_UUID in agent.link.machines:
+            # The agent tells nobody inside its process.
+            await asyncio.sleep(0.05)

@@ -134,9 +134,9 @@ class Contacts:
         for uuid in job.subjects:
             if uuid in self.contacts:
                 self.contacts[uuid].refresh()
-                if job.ended is not None:
-                    # libvirt has no event for a machine that moves while it is off.
-                    self._link.look(uuid)
+            if job.ended is not None and uuid in self._link.machines:
+                # libvirt has no event for a machine that moves while it is off, nor for a definition that goes with it.
+                self._link.look(uuid)
 
     def _decide(self, uuid: str) -> None:
         """Bring the contact of a machine up, or take it down."""
