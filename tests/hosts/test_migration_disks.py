@@ -40,7 +40,7 @@ def own(platform: Story, tiny: t.Callable[..., dict[str, t.Any]]) -> t.Iterator[
     platform.on("hv2", f"{pool} && virsh -q pool-refresh default")
     disk = {"path": DISK_OF_ITS_OWN, "format": "qcow2"}
     platform.module("hv1", VM, via="xmpp", state="running", disks=[disk], **tiny(OWN, OWN_OCTET))
-    yield lambda: platform.count(address=f"{platform.lab.network}.{OWN_OCTET}", seconds=30)
+    yield lambda: platform.count(address=f"{platform.lab.network}.{OWN_OCTET}")
     for hv in HYPERVISORS:
         platform.module(hv, VM, via="libvirt", name=OWN, state="absent", force=True)
         platform.on(hv, f"rm -f {IMAGES}/own* {FAST} && virsh -q pool-refresh default")
@@ -114,7 +114,7 @@ def test_it_is_aborted_by_another_task_and_runs_on_where_it_was(platform: Story,
     slow = {"name": OWN, "destination": "hv2", "copy_storage": "all", "bandwidth": 1}
     begun = platform.module("hv1", COMMAND, action="vm_migrate", arguments=slow, wait=False)["result"]
     moving = f"virsh domjobinfo {OWN} | grep -q '^Job type: *Unbounded'"
-    platform.on("hv1", f'timeout 30 sh -c "until {moving}; do sleep 0.1; done"')
+    platform.on("hv1", f'timeout 120 sh -c "until {moving}; do sleep 0.1; done"')
     platform.module("hv1", COMMAND, action="abort", arguments={"id": begun["job"]})
     job = platform.module("hv1", COMMAND, action="job", arguments={"id": begun["job"], "wait": 40})["result"]
     assert job["state"] == "failed"
