@@ -9,6 +9,7 @@ since they take it down.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -23,6 +24,9 @@ from lab.plan import STANDARD, Lab, host
 from lab.steps import run
 from lab.story import Story
 
+HYPERVISORS: t.Final = ("hv1", "hv2")
+SERVER: t.Final = "xmpp1"
+INSTALL: t.Final = "apt-get -qq update && apt-get -qq install --no-install-recommends"
 FIRST, LAST = "test_story.py", "test_lab.py"
 
 
@@ -60,6 +64,32 @@ def platform(story: Story, first_application: dict[str, int]) -> Story:
     initramfs. What earlier tests left is there."""
     story.guest()
     return story
+
+
+def everywhere(work: t.Callable[[str], object], names: t.Sequence[str]) -> None:
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(work, names))
+
+
+@pytest.fixture(scope="module")
+def shared_pool(platform: Story) -> t.Iterator[None]:
+    """A pool `shared` on both hypervisors: GlusterFS, which libvirt knows to be shared."""
+    packages = {SERVER: "glusterfs-server", **dict.fromkeys(HYPERVISORS, "glusterfs-client")}
+    everywhere(lambda name: platform.on(name, f"{INSTALL} {packages[name]}"), [*packages])
+    volume = f"gluster volume create shared {SERVER}:/srv/brick force && gluster volume start shared"
+    platform.on(SERVER, f"systemctl start glusterd && mkdir -p /srv/brick && {volume}")
+    mount = f"mkdir -p /srv/shared && mount -t glusterfs {SERVER}:/shared /srv/shared"
+    pool = "virsh -q pool-define-as shared dir --target /srv/shared && virsh -q pool-start shared"
+    everywhere(lambda name: platform.on(name, f"{mount} && {pool}"), HYPERVISORS)
+    yield
+    taken_away = (
+        "virsh -q pool-destroy shared; virsh -q pool-undefine shared; umount /srv/shared || ! mountpoint -q /srv/shared"
+    )
+    everywhere(lambda name: platform.on(name, taken_away), HYPERVISORS)
+    gluster = "gluster --mode=script volume"
+    platform.on(
+        SERVER, f"{gluster} stop shared && {gluster} delete shared && systemctl stop glusterd; rm -r /srv/brick"
+    )
 
 
 @pytest.fixture(scope="session")

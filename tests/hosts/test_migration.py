@@ -8,7 +8,6 @@ Each test needs those before it.
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
 import pytest
@@ -16,40 +15,14 @@ import pytest
 from lab.plan import Lab, host
 from lab.story import Story
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("shared_pool")]
 
 HYPERVISORS: t.Final = ("hv1", "hv2")
-SERVER: t.Final = "xmpp1"
 NAME: t.Final = "shared1"
 DISK: t.Final = f"/srv/shared/{NAME}.qcow2"
 OCTET: t.Final = 111
 VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
 PARK: t.Final = "archipel.orchestrator.vm_park"
-INSTALL: t.Final = "apt-get -qq update && apt-get -qq install --no-install-recommends"
-
-
-def everywhere(work: t.Callable[[str], object], names: t.Sequence[str]) -> None:
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(work, names))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_pool(platform: Story) -> t.Iterator[None]:
-    """A pool `shared` on both hypervisors."""
-    packages = {SERVER: "glusterfs-server", **dict.fromkeys(HYPERVISORS, "glusterfs-client")}
-    everywhere(lambda name: platform.on(name, f"{INSTALL} {packages[name]}"), [*packages])
-    volume = f"gluster volume create shared {SERVER}:/srv/brick force && gluster volume start shared"
-    platform.on(SERVER, f"systemctl start glusterd && mkdir -p /srv/brick && {volume}")
-    mount = f"mkdir -p /srv/shared && mount -t glusterfs {SERVER}:/shared /srv/shared"
-    pool = "virsh -q pool-define-as shared dir --target /srv/shared && virsh -q pool-start shared"
-    everywhere(lambda name: platform.on(name, f"{mount} && {pool}"), HYPERVISORS)
-    yield
-    taken_away = "virsh -q pool-destroy shared; virsh -q pool-undefine shared; umount /srv/shared"
-    everywhere(lambda name: platform.on(name, taken_away), HYPERVISORS)
-    gluster = "gluster --mode=script volume"
-    platform.on(
-        SERVER, f"{gluster} stop shared && {gluster} delete shared && systemctl stop glusterd; rm -r /srv/brick"
-    )
 
 
 @pytest.fixture(scope="module")
