@@ -29,6 +29,8 @@ _NO_LOCALPART: t.Final = re.compile(r"[\s\"&'/:<>@\x00-\x1f]|^$")
 # AnsibleModule.run_command: status, stdout and stderr of a command.
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 _GROUP: t.Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# ejabberd_xmlrpc's fault code for an argument of another type than the command's.
+_WRONG_TYPE: t.Final = -122
 EVERYBODY: t.Final = {"@all@": "all_users", "@online@": "online_users"}
 
 
@@ -58,11 +60,13 @@ class Server:
         self._proxy = xmlrpc.client.ServerProxy(url, allow_none=False)
         self._account = {"user": user, "server": self.domain, "password": str(password), "admin": True}
 
-    def call(self, command: str, **arguments: str) -> dict[str, t.Any]:
-        """Run a command; what it answers."""
+    def call(self, command: str, older: t.Mapping[str, t.Any] | None = None, /, **arguments: t.Any) -> dict[str, t.Any]:
+        """Run a command; what it answers. ``older`` are arguments as ejabberd 23.01 wants them, unlike 24.12."""
         try:
             return t.cast("dict[str, t.Any]", getattr(self._proxy, command)(self._account, arguments))
         except xmlrpc.client.Fault as fault:
+            if older and fault.faultCode == _WRONG_TYPE:
+                return self.call(command, **{**arguments, **older})
             if "Invalid authentication data" in fault.faultString:
                 raise Forbidden(
                     f"{self.user}@{self.domain} is not let in at {self.url}: a wrong xmpp_password, or no such account."
@@ -101,7 +105,7 @@ class Server:
     # -- groups
 
     def groups(self) -> list[str]:
-        return [group["id"] for group in self.call("srg_list", host=self.domain)["groups"]]
+        return _values(self.call("srg_list", host=self.domain)["groups"])
 
     def group(self, name: str) -> dict[str, t.Any] | None:
         """``{label, description, display, members}``, None when there is no such group."""
@@ -109,20 +113,22 @@ class Server:
             return None
         told: dict[str, str] = {}
         for entry in self.call("srg_get_info", group=name, host=self.domain)["informations"]:
-            pair = {key: value for item in entry["information"] for key, value in item.items()}
+            # In 23.01 each of the two is alone in a struct.
+            items = entry.get("information", [entry])
+            pair = {key: value for item in items for key, value in item.items()}
             told[pair["key"]] = pair["value"]
-        found = self.call("srg_get_members", group=name, host=self.domain)["members"]
-        members = {member["member"] for member in found}
+        members = set(_values(self.call("srg_get_members", group=name, host=self.domain)["members"]))
         members |= {word for word, option in EVERYBODY.items() if told.get(option) == "true"}
         # Erlang's way to write an empty text, and a list of texts.
         label, description = ("" if told.get(key, "[]") == "[]" else told[key] for key in ("label", "description"))
-        display = re.findall(r'"([^"]*)"', told.get("displayed_groups", ""))
+        # In 24.12 there are separators among them.
+        display = re.findall(r'"([^", ]+)"', told.get("displayed_groups", ""))
         return {"label": label, "description": description, "display": display, "members": sorted(members)}
 
     def write_group(self, name: str, wanted: t.Mapping[str, t.Any]) -> None:
         """Make a group, or write what it is anew; ejabberd forgets then that all are its members."""
-        texts = {key: wanted[key] for key in ("label", "description")}
-        self.call("srg_create", group=name, host=self.domain, display="\\n".join(wanted["display"]), **texts)
+        facts = {key: wanted[key] for key in ("label", "description", "display")}
+        self.call("srg_create", {"display": "\\n".join(wanted["display"])}, group=name, host=self.domain, **facts)
         for word in EVERYBODY.keys() & set(wanted["members"]):
             self.add_member(name, word)
 
@@ -138,6 +144,11 @@ class Server:
     def _member(self, member: str) -> dict[str, str]:
         user, _at, host = (member, "", self.domain) if member in EVERYBODY else member.partition("@")
         return {"user": user, "host": host}
+
+
+def _values(listed: t.Sequence[t.Any]) -> list[str]:
+    """Of a list in an answer; in 23.01 each item is alone in a struct."""
+    return [next(iter(item.values())) if isinstance(item, dict) else item for item in listed]
 
 
 def localpart(untrusted: str, domain: str) -> str:

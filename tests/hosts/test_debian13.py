@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from lab import guest, lifecycle
+from lab.environment import environment
 from lab.plan import Lab, host
 from lab.story import Story
 
@@ -58,6 +59,16 @@ def test_its_address_is_told_by_arp(story13: Story) -> None:
     story13.on("hv1", f"bash -c 'exec 3<>/dev/tcp/{story13.lab.web1}/80'")
     told = story13.module("hv1", "archipel.orchestrator.vm", name="web1", wait_for_ip="arp", wait_timeout=180)
     assert [(a["address"], a["source"]) for a in told["vm"]["addresses"]] == [(story13.lab.web1, "arp")]
+
+
+def test_a_group_of_contacts_comes_and_is_told(story13: Story) -> None:
+    """Its ejabberd wants and tells lists in another way than that of Debian 12."""
+    account = environment(story13.lab)
+    who = {"xmpp_jid": account["ARCHIPEL_JID"], "xmpp_password": account["ARCHIPEL_PASSWORD"]}
+    for name, display in (("staff", []), ("people", ["people", "staff"])):
+        group = {"name": name, "label": "All", "display": display, "members": ["admin", "@online@"], **who}
+        made, again = (story13.module("xmpp1", "archipel.orchestrator.xmpp_group", **group) for _time in range(2))
+        assert (made["changed"], again["changed"]) == (True, False)
 
 
 def test_a_machine_goes_back_to_an_external_snapshot(story13: Story) -> None:
