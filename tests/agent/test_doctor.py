@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from archipel_agent.config import Libvirt
-from ejabberd import DOMAIN
+from ejabberd import DOMAIN, NODES
 from world import World
 
 HV1 = f"hv1@{DOMAIN}"
@@ -56,10 +56,7 @@ async def test_what_is_well_is_told_topic_by_topic(world: World) -> None:
     assert "warns that it lacks conference.xmpp.test, which" in found["certificate"][0][1]
     assert (True, f"The agent is online as {HV1}/hv1.") in found["agent"]
     assert (True, "hv2 answers, and takes machines at test:///default.") in found["peers"]
-    assert {text for _well, text in found["nodes"]} == {
-        *(f"{HV1} is publisher of /archipel/{node}." for node in ("machines", "parked", "events")),
-        *(f"{HV1} is member of /archipel/{node}." for node in ("roles", "permissions")),
-    }
+    assert {text for _well, text in found["nodes"]} == {f"{HV1} is {role} of {node}." for node, role in NODES.items()}
 
 
 async def test_who_is_not_there_is_found_out(world: World) -> None:
