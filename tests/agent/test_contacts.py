@@ -77,7 +77,8 @@ async def test_a_machine_that_is_undefined_logs_out(world: World) -> None:
         xml = machine("short", OTHER_UUID, title="A short life")
         await admin.call(HV1, "vm", {"state": "present", "xml": xml})
         jid = await contact_of(agent, OTHER_UUID)
-        item = await admin.until(lambda: next((i for _n, key, i in admin.published if key == OTHER_UUID), None))
+        wanted = ("/archipel/machines", OTHER_UUID)
+        item = await admin.until(lambda: next((i for n, key, i in admin.published if (n, key) == wanted), None))
         assert {**item, "updated": None} == {
             "kind": "machine", "uuid": OTHER_UUID, "name": "short", "hypervisor": "hv1", "state": "shutoff",
             "managed": True, "tags": [], "memory": 64, "vcpus": 1, "title": "A short life", "description": "",
