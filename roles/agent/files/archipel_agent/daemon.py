@@ -133,6 +133,7 @@ class Agent:
         forever: tuple[t.Coroutine[t.Any, t.Any, None], ...] = (
             self.link.run(),
             self.session.run(),
+            # Each event goes out by itself, so none waits for others.
             self.pubsub.serve(self.events, gather=0),
             self.pubsub.serve(self.index),
             self.pubsub.serve(self.parking),
