@@ -48,6 +48,8 @@ DOMAIN: t.Final = f"""
 @pytest.fixture(scope="module", autouse=True)
 def console1(platform: Story) -> t.Iterator[None]:
     platform.module("hv1", VM, via="xmpp", xml=DOMAIN, state="running")
+    # What is typed before its shell reads is lost.
+    serial(platform, "BusyBox")
     yield
     platform.module("hv1", VM, via="xmpp", name=NAME, state="absent", force=True)
 
@@ -69,7 +71,6 @@ def knock(story: Story, port: int, password: str = "") -> str:
 
 def test_the_screen_is_seen_as_a_png_on_the_controller(platform: Story, via: str, tmp_path: pathlib.Path) -> None:
     """Text of the firmware: light on black, of the size of a text screen, and less than 20 kB."""
-    serial(platform, "BusyBox")
     file = tmp_path / "screen.png"
     seen = platform.module("hv1", SCREENSHOT, via=via, name=NAME, dest=str(file))["screenshot"]
     assert (seen["width"], seen["height"], seen["scale"]) == (720, 400, 1)
