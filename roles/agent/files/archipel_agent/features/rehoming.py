@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import sqlite3
 import typing as t
 
@@ -44,6 +45,11 @@ log = logging.getLogger(__name__)
 
 FENCES: t.Final = "/archipel/fences"
 NODE: t.Final = "/archipel/rehomed"
+# A file system keeps the locks of a client that is gone for a while: GlusterFS 42 s, NFSv4 90 s.
+LOCKS_GO: t.Final = 150.0
+LOCK_PAUSE: t.Final = 3.0
+# In the words of QEMU, virtlockd and sanlock.
+LOCKED: t.Final = re.compile(r"\block\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +162,18 @@ class Rehoming:
         return {**plan.result(name, check=check), "vm": vm, "warnings": list(without)}
 
     async def _start(self, uuid: str, plan: Plan) -> None:
-        try:
-            await self._link.perform("changes", lambda hypervisor: hypervisor.machine(uuid=uuid).start())
-        except ArchipelError as error:
-            error.changes = [change.as_data() for change in plan.changes[:-1]]
-            raise
+        """Start it, as soon as the storage has let go of what the dead hypervisor had locked."""
+        end = asyncio.get_running_loop().time() + LOCKS_GO
+        while True:
+            try:
+                await self._link.perform("changes", lambda hypervisor: hypervisor.machine(uuid=uuid).start())
+                return
+            except ArchipelError as error:
+                if not LOCKED.search(error.message) or asyncio.get_running_loop().time() > end:
+                    error.changes = [change.as_data() for change in plan.changes[:-1]]
+                    raise
+                log.info("%s waits for the storage: %s", uuid, error.message)
+            await asyncio.sleep(LOCK_PAUSE)
 
     async def _definition(self, uuid: str, source: str) -> Definition:
         found = Definition.bind((await self._pubsub.items(definitions.NODE, [uuid])).get(uuid, {}))
