@@ -35,6 +35,7 @@ PARTS = {
     "events": "Events",
     "rights": "Rights",
     "push": "Push",
+    "migration": "Migration",
 }
 
 
