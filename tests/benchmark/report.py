@@ -59,7 +59,7 @@ def _spread(spread: Spread) -> str:
 
 def _number(value: float) -> str:
     """Two significant digits, three of larger ones."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:#.2g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 9.95 else f"{value:#.2g}"
 
 
 def machine() -> list[str]:
