@@ -12,6 +12,8 @@ import typing as t
 from archipel.errors import ArchipelError
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from .session import Session
 from .wire import JSON, json_element, read_json
@@ -19,6 +21,7 @@ from .wire import JSON, json_element, read_json
 log = logging.getLogger(__name__)
 
 PUBSUB: t.Final = "http://jabber.org/protocol/pubsub"
+EVENT: t.Final = f"{PUBSUB}#event"
 RSM: t.Final = "http://jabber.org/protocol/rsm"
 # Changes of a machine come in bursts; what gathers in this time goes out as one.
 GATHER = 0.05
@@ -71,6 +74,17 @@ class PubSub:
         element = ET.Element(f"{{{PUBSUB}}}retract", {"node": node, "notify": "true"})
         ET.SubElement(element, f"{{{PUBSUB}}}item", {"id": item})
         await self._send("set", element)
+
+    def listen(self, heard: t.Callable[[ET.Element], None]) -> None:
+        """Have each ``<event>`` told, of all nodes that the hypervisor's account is subscribed to."""
+
+        def told(message: t.Any) -> None:
+            # A subscriber to pubsub believes the service alone: anyone may send a message that looks like this.
+            if message["from"] == self.service and message["type"] != "error":
+                heard(message.xml.find(f"{{{EVENT}}}event"))
+
+        path = MatchXPath(f"{{jabber:client}}message/{{{EVENT}}}event")
+        self._session.client.register_handler(Callback("event", path, told))
 
     async def subscribe(self, node: str) -> None:
         """Have what happens to a node sent to the hypervisor's account; it stays so."""

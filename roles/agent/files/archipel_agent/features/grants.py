@@ -21,14 +21,12 @@ from archipel.errors import ArchipelError, Forbidden, InvalidArgument, NotFound
 from archipel.machine import canonical_uuid
 from archipel.rights import Grant, Role
 from slixmpp.xmlstream import ET
-from slixmpp.xmlstream.handler import Callback
-from slixmpp.xmlstream.matcher import MatchXPath
 
 from ..authority import Authority
 from ..entity import Result, asker
 from ..libvirt_link import Link, MachineState
 from ..machine_entity import ACTIONS as MACHINE_ACTIONS
-from ..pubsub import PUBSUB, PubSub
+from ..pubsub import EVENT, PubSub
 from ..session import Session
 from ..wire import JSON, read_json
 from .events import Events
@@ -38,7 +36,6 @@ log = logging.getLogger(__name__)
 ROLES: t.Final = "/archipel/roles"
 PERMISSIONS: t.Final = "/archipel/permissions"
 NODES: t.Final = (ROLES, PERMISSIONS)
-EVENT: t.Final = f"{PUBSUB}#event"
 MOST = 10_000
 LARGEST = 16_384  # characters; a grant has some hundred
 
@@ -68,8 +65,7 @@ class Grants:
         for row in database.execute("SELECT node, item, payload FROM rights").fetchall():
             self._take(row["node"], row["item"], _bound(row["node"], row["item"], json.loads(row["payload"])))
         session.started.append(lambda: pubsub.wake(self))
-        path = MatchXPath(f"{{jabber:client}}message/{{{EVENT}}}event")
-        session.client.register_handler(Callback("rights", path, self._heard))
+        pubsub.listen(self._heard)
 
     @action(permission=ASKER, changes=False, phrases=("what may i do", "what may {jid} do"), says="{msg}")
     async def permission_info(
@@ -127,11 +123,8 @@ class Grants:
             for name, item in there.items():
                 self._set(node, name, item)
 
-    def _heard(self, message: t.Any) -> None:
-        # A subscriber to pubsub believes the service alone: anyone may send a message that looks like this.
-        if message["from"] != self._pubsub.service or message["type"] == "error":
-            return
-        for happened in message.xml.find(f"{{{EVENT}}}event"):
+    def _heard(self, event: ET.Element) -> None:
+        for happened in event:
             node = happened.get("node")
             if node not in NODES:
                 continue

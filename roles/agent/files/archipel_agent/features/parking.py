@@ -26,16 +26,14 @@ from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, 
 from archipel.machine import canonical_uuid
 from archipel.plan import Plan
 from slixmpp.exceptions import IqError, IqTimeout
-from slixmpp.xmlstream.handler import Callback
-from slixmpp.xmlstream.matcher import MatchXPath
+from slixmpp.xmlstream import ET
 
 from ..entity import Result
 from ..libvirt_link import Link
-from ..pubsub import PubSub
+from ..pubsub import EVENT, PubSub
 from ..session import Session
 from . import index
 from .events import now
-from .grants import EVENT
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +91,7 @@ class Parking:
         self._lock = asyncio.Lock()
         session.started.append(lambda: pubsub.wake(self))
         link.switched.append(lambda: pubsub.wake(self))
-        path = MatchXPath(f"{{jabber:client}}message/{{{EVENT}}}event")
-        session.client.register_handler(Callback("parking", path, self._heard))
+        pubsub.listen(self._heard)
 
     @action(
         permission="define",
@@ -265,10 +262,8 @@ class Parking:
     def _ours(self) -> list[str]:
         return [row["item"] for row in self._database.execute("SELECT item FROM parked")]
 
-    def _heard(self, message: t.Any) -> None:
-        if message["from"] != self._pubsub.service or message["type"] == "error":
-            return
-        items = message.xml.findall(f"{{{EVENT}}}event/{{{EVENT}}}items[@node='{NODE}']/*")
+    def _heard(self, event: ET.Element) -> None:
+        items = event.findall(f"{{{EVENT}}}items[@node='{NODE}']/*")
         heard = {(item.get("id") or "").removesuffix(_CLAIM) for item in items}
         if heard & {item.removesuffix(_CLAIM) for item in self._ours()}:
             self._pubsub.wake(self)

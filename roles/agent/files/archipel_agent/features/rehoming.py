@@ -28,18 +28,16 @@ from archipel.machine import canonical_uuid
 from archipel.plan import Plan
 from archipel.rehoming import give_up, to_start
 from slixmpp.exceptions import IqError, IqTimeout
-from slixmpp.xmlstream.handler import Callback
-from slixmpp.xmlstream.matcher import MatchXPath
+from slixmpp.xmlstream import ET
 
 from ..config import Guard
 from ..entity import Result
 from ..libvirt_link import Link
-from ..pubsub import PubSub
+from ..pubsub import EVENT, PubSub
 from ..session import Session
 from . import definitions
 from .definitions import Definition
 from .events import Events
-from .grants import EVENT
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +103,7 @@ class Rehoming:
         self._lock = asyncio.Lock()
         session.started.append(lambda: pubsub.wake(self))
         link.switched.append(lambda: pubsub.wake(self))
-        path = MatchXPath(f"{{jabber:client}}message/{{{EVENT}}}event")
-        session.client.register_handler(Callback("rehoming", path, self._heard))
+        pubsub.listen(self._heard)
 
     @action(permission="rehome", changes=True, says="{msg}")
     async def rehome(
@@ -231,10 +228,8 @@ class Rehoming:
 
     # What is left to do
 
-    def _heard(self, message: t.Any) -> None:
-        if message["from"] != self._pubsub.service or message["type"] == "error":
-            return
-        for items in message.xml.iter(f"{{{EVENT}}}items"):
+    def _heard(self, event: ET.Element) -> None:
+        for items in event.iter(f"{{{EVENT}}}items"):
             ids = {item.get("id") or "" for item in items}
             hosts = any(id_.startswith(back("")) for id_ in ids)
             if (items.get("node") == FENCES and self._link.name in ids) or (
