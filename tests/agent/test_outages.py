@@ -103,6 +103,28 @@ async def test_from_a_server_that_is_gone_all_go_to_the_next(world: World) -> No
                 agent.stop()
 
 
+async def test_who_is_let_in_calls_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions that could not reach the server do not sit out their pauses, each of its own length, when one could."""
+    monkeypatch.setattr(sessions, "SHORTEST_PAUSE", 600.0)
+    monkeypatch.setattr(sessions, "LONGEST_PAUSE", 600.0)
+    host, port = "127.0.0.2", free_port()
+    config = world.config()
+    config = dataclasses.replace(config, xmpp=dataclasses.replace(config.xmpp, hosts=(host,), port=port))
+    async with contextlib.AsyncExitStack() as stack:
+        async with _node(world.server, host, port):
+            agent = await stack.enter_async_context(world.running(config))
+            await contact_of(agent)
+            machine = agent.contacts.contacts[TEST_UUID].session
+        while len(agent.session.server.waiting) < 2:
+            for session in (agent.session, machine):
+                session.hurry()
+            await asyncio.sleep(0.1)
+        async with _node(world.server, host, port):
+            machine.hurry()
+            await agent.session.online.wait()
+            agent.stop()
+
+
 async def test_the_agent_starts_without_libvirt(
     world: World, libvirtd: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -164,4 +164,5 @@ def test_servers_made_anew_have_it_all(on_sql: Platform) -> None:
     who, answer = on_sql.says("kept1", "how are you")
     assert who == contact
     assert answer.startswith("I am kept1.")
+    assert on_sql.says("hv1", "how are you")[1].startswith("I am hv1")
     assert on_sql.have() == [False, False, False]

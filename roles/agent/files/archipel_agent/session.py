@@ -50,7 +50,7 @@ class Server:
     """Where to connect: to one of ``hosts``, which are nodes of one cluster, or to what the domain's SRV records name.
     ``tls`` is shared by all sessions: a context of its own costs each 50 ms and 0.9 MiB. ``gate`` bounds how many log
     in at once. The server ends the stream at a stanza larger than ``max_stanza_size`` bytes. ``last`` is where a
-    session was let in most recently."""
+    session was let in most recently; ``waiting`` are those that could not reach it."""
 
     domain: str
     hosts: t.Sequence[str]
@@ -59,6 +59,11 @@ class Server:
     gate: asyncio.Semaphore
     max_stanza_size: int
     last: Address | None = None
+    waiting: set[Session] = dataclasses.field(default_factory=set)
+
+    def is_back(self) -> None:
+        for session in self.waiting:
+            session.hurry()
 
 
 class LoginFailed(Exception):
@@ -89,7 +94,6 @@ class Session:
         self._hurry = asyncio.Event()
         self._end: asyncio.Future[LoginFailed] = asyncio.get_running_loop().create_future()
         self._closing = False
-        self._was_refused = False
         self._where = ""
         self._attempt: t.Any = None
         self._address: Address | None = None
@@ -124,6 +128,7 @@ class Session:
                 self.why_not = ""
                 began = asyncio.get_running_loop().time()
                 self.online.set()
+                self.server.is_back()
                 for callback in self.started:
                     callback()
                 try:
@@ -132,30 +137,35 @@ class Session:
                     self.online.clear()
                     for callback in self.ended:
                         callback()
+                reached = True
                 # Who is thrown out again and again comes back slower and slower.
                 if asyncio.get_running_loop().time() - began > LONGEST_PAUSE:
                     pause = SHORTEST_PAUSE
             except LoginFailed as error:
-                failure = error
+                failure, reached = error, error.refused
             if self._closing:
                 return
             if str(failure) != self.why_not:
                 log.log(logging.WARNING if failure.refused else self._level, "%s", failure)
             self.why_not = str(failure)
-            self._was_refused = failure.refused
             if failure.wrong_password and self.mend is not None and await self.mend():
                 continue
             wait = PAUSE_AFTER_REFUSAL if failure.refused else pause
             pause = min(pause * 2, LONGEST_PAUSE)
             self._hurry.clear()
-            with contextlib.suppress(TimeoutError):
+            if not reached:
+                self.server.waiting.add(self)
+            try:
                 async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):
                     await self._hurry.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self.server.waiting.discard(self)
 
-    def hurry(self, *, refused: bool = True) -> None:
-        """Try again now, since something may have been mended; without ``refused`` only where nobody was refused."""
-        if refused or not self._was_refused:
-            self._hurry.set()
+    def hurry(self) -> None:
+        """Try again now, since something may have been mended."""
+        self._hurry.set()
 
     async def log_in(self) -> None:
         """One attempt at each of the server's addresses, until one lets us in; LoginFailed says what is wrong and what

@@ -81,7 +81,6 @@ class Contacts:
         link.changed.append(self._changed)
         link.switched.append(self._switched)
         jobs.told.append(self._job_told)
-        hypervisor.session.started.append(self._server_is_back)
 
     def set_policy(self, policy: str) -> None:
         self._policy = policy
@@ -125,10 +124,6 @@ class Contacts:
             self._decide(uuid)
         for contact in self.contacts.values():
             contact.refresh()
-
-    def _server_is_back(self) -> None:
-        for contact in self.contacts.values():
-            contact.session.hurry(refused=False)
 
     def _job_told(self, job: Job) -> None:
         for uuid in job.subjects:
