@@ -143,7 +143,7 @@ async def test_sighup_takes_over_administrators_and_contacts(world: World) -> No
 
 
 def test_systemd_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """READY when it serves, WATCHDOG while it turns, RELOADING around a reload, STOPPING at the end."""
+    """READY when it is online, WATCHDOG while it turns, RELOADING around a reload, STOPPING at the end."""
     address = world.directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
@@ -158,6 +158,7 @@ def test_systemd_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
                 told.append(systemd.recv(4096).decode())
 
         until("READY=1")
+        assert HV1 in world.server.api("connected_users")
         until("WATCHDOG=1")
         process.send_signal(signal.SIGHUP)
         until("RELOADING=1")

@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 LOGINS_AT_ONCE = 16
 # What a request or a job may still take when the agent is told to stop.
 LAST_SECONDS = 5.0
+# A server that says nothing keeps nobody waiting for longer.
+READY_AFTER = 15.0
 
 
 class Agent:
@@ -150,16 +152,23 @@ class Agent:
         )
         tasks = [asyncio.ensure_future(work) for work in forever]
         stopped = asyncio.ensure_future(self._stop.wait())
-        systemd.notify("READY=1", f"STATUS={self.config.jid}")
+        ready = asyncio.ensure_future(self._tell_ready())
         done, _others = await asyncio.wait((*tasks, stopped), return_when=asyncio.FIRST_COMPLETED)
         systemd.notify("STOPPING=1")
         await self._close()
-        for task in (*tasks, stopped):
+        for task in (*tasks, stopped, ready):
             task.cancel()
-        await asyncio.wait((*tasks, stopped))
+        await asyncio.wait((*tasks, stopped, ready))
         self.database.close()
         for task in done - {stopped}:
             task.result()
+
+    async def _tell_ready(self) -> None:
+        """When the hypervisor is online, so that who has started the agent can speak to it; or cannot be for now."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_AFTER):
+                await self.session.tried.wait()
+        systemd.notify("READY=1", f"STATUS={self.config.jid}")
 
     async def _close(self) -> None:
         await asyncio.gather(

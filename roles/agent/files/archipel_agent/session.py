@@ -78,13 +78,15 @@ class LoginFailed(Exception):
 
 class Session:
     """``client`` is slixmpp's; ``started`` and ``ended`` are called each time that the session comes and goes.
-    ``one_of_many``: what happens to all sessions at once is logged by another one."""
+    ``tried`` is set when the first attempt has ended, well or not. ``one_of_many``: what happens to all sessions at
+    once is logged by another one."""
 
     def __init__(self, jid: str, password: t.Callable[[], str], server: Server, *, one_of_many: bool = False) -> None:
         self._level = logging.DEBUG if one_of_many else logging.WARNING
         self.jid = slixmpp.JID(jid)
         self.server = server
         self.online = asyncio.Event()
+        self.tried = asyncio.Event()
         self.started: list[t.Callable[[], None]] = []
         self.ended: list[t.Callable[[], None]] = []
         self.why_not = ""
@@ -131,6 +133,7 @@ class Session:
                 self.server.is_back()
                 for callback in self.started:
                     callback()
+                self.tried.set()
                 try:
                     failure = await asyncio.shield(self._end)
                 finally:
@@ -143,6 +146,7 @@ class Session:
                     pause = SHORTEST_PAUSE
             except LoginFailed as error:
                 failure, reached = error, error.refused
+                self.tried.set()
             if self._closing:
                 return
             if str(failure) != self.why_not:
