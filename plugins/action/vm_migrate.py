@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machines import Machines
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.moves import Moves
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action vm_migrate of a hypervisor."""
 
-    owner = Machines
+    owner = Moves

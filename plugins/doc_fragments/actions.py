@@ -2123,6 +2123,121 @@ options:
     default: 120
 """
 
+    VM_MIGRATE = r"""
+options:
+  name:
+    description:
+      - Name of the machine.
+    type: str
+  uuid:
+    description:
+      - UUID of the machine.
+    type: str
+  destination:
+    description:
+      - Name of the hypervisor to move to.
+    type: str
+  destination_uri:
+    description:
+      - libvirt URI of the destination, as the source's libvirtd reaches it. Through agents it follows
+        from the name.
+    type: str
+  live:
+    description:
+      - Move a running machine without stopping it. Without, the machine must be off.
+    type: bool
+    default: true
+  copy_storage:
+    description:
+      - 'Copy the disks: not at all (shared storage), whole, or on top of a backing file that both sides
+        have.'
+    type: str
+    default: none
+    choices:
+      - none
+      - all
+      - incremental
+  bandwidth:
+    description:
+      - MiB per second at most.
+    type: int
+  max_downtime:
+    description:
+      - Milliseconds that the machine may stand still at most.
+    type: int
+  tls:
+    description:
+      - Encrypt memory and disks on their way by QEMU's own TLS. By default as the URI does (qemu+tls).
+    type: bool
+  undefine_source:
+    description:
+      - Take the definition off the source afterwards.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - Seconds after which the move is aborted; the machine then stays where it was.
+    type: int
+    default: 3600
+  auto_converge:
+    description:
+      - Slow the machine's CPUs down for as long as it changes its memory faster than that can be moved.
+    type: bool
+    default: false
+  post_copy:
+    description:
+      - Once all memory was moved once, let the machine run on at the destination and fetch what it changed
+        meanwhile. It ends in any case, but whoever loses the connection in that phase loses the machine's
+        memory.
+    type: bool
+    default: false
+  parallel_connections:
+    description:
+      - Move the memory over so many connections at once.
+    type: int
+  storage_map:
+    description:
+      - 'The storage pool of the destination that takes the place of one of the source, for disks that
+        are copied, as V({default: fast}).'
+    type: dict
+  network_map:
+    description:
+      - 'The network, bridge or device of the destination that takes the place of one of the source, as
+        V({lan: office}).'
+    type: dict
+  snapshots:
+    description:
+      - 'What becomes of the machine''s snapshots, which libvirt does not move: V(refuse) moves no machine
+        that has some, V(flatten) removes them first, and the machine goes on as it is; V(keep) takes
+        those of a machine that is off along.'
+    type: str
+    default: refuse
+    choices:
+      - refuse
+      - flatten
+      - keep
+  media:
+    description:
+      - 'What becomes of media that are not at the destination: V(keep) moves no running machine that
+        has some in its drives, V(eject) leaves those drives empty there.'
+    type: str
+    default: keep
+    choices:
+      - keep
+      - eject
+  remove_source_volumes:
+    description:
+      - Which of the copied disks are removed from the source, when the machine is found at the destination
+        with its disks; those that were made for this machine, or all. What another machine uses or is
+        based on stays.
+    type: str
+    default: none
+    choices:
+      - none
+      - owned
+      - all
+"""
+
     VM_INFO = r"""
 options:
   name:
@@ -3961,121 +4076,6 @@ options:
     choices:
       - present
       - absent
-"""
-
-    VM_MIGRATE = r"""
-options:
-  name:
-    description:
-      - Name of the machine.
-    type: str
-  uuid:
-    description:
-      - UUID of the machine.
-    type: str
-  destination:
-    description:
-      - Name of the hypervisor to move to.
-    type: str
-  destination_uri:
-    description:
-      - libvirt URI of the destination, as the source's libvirtd reaches it. Through agents it follows
-        from the name.
-    type: str
-  live:
-    description:
-      - Move a running machine without stopping it. Without, the machine must be off.
-    type: bool
-    default: true
-  copy_storage:
-    description:
-      - 'Copy the disks: not at all (shared storage), whole, or on top of a backing file that both sides
-        have.'
-    type: str
-    default: none
-    choices:
-      - none
-      - all
-      - incremental
-  bandwidth:
-    description:
-      - MiB per second at most.
-    type: int
-  max_downtime:
-    description:
-      - Milliseconds that the machine may stand still at most.
-    type: int
-  tls:
-    description:
-      - Encrypt memory and disks on their way by QEMU's own TLS. By default as the URI does (qemu+tls).
-    type: bool
-  undefine_source:
-    description:
-      - Take the definition off the source afterwards.
-    type: bool
-    default: true
-  wait_timeout:
-    description:
-      - Seconds after which the move is aborted; the machine then stays where it was.
-    type: int
-    default: 3600
-  auto_converge:
-    description:
-      - Slow the machine's CPUs down for as long as it changes its memory faster than that can be moved.
-    type: bool
-    default: false
-  post_copy:
-    description:
-      - Once all memory was moved once, let the machine run on at the destination and fetch what it changed
-        meanwhile. It ends in any case, but whoever loses the connection in that phase loses the machine's
-        memory.
-    type: bool
-    default: false
-  parallel_connections:
-    description:
-      - Move the memory over so many connections at once.
-    type: int
-  storage_map:
-    description:
-      - 'The storage pool of the destination that takes the place of one of the source, for disks that
-        are copied, as V({default: fast}).'
-    type: dict
-  network_map:
-    description:
-      - 'The network, bridge or device of the destination that takes the place of one of the source, as
-        V({lan: office}).'
-    type: dict
-  snapshots:
-    description:
-      - 'What becomes of the machine''s snapshots, which libvirt does not move: V(refuse) moves no machine
-        that has some, V(flatten) removes them first, and the machine goes on as it is; V(keep) takes
-        those of a machine that is off along.'
-    type: str
-    default: refuse
-    choices:
-      - refuse
-      - flatten
-      - keep
-  media:
-    description:
-      - 'What becomes of media that are not at the destination: V(keep) moves no running machine that
-        has some in its drives, V(eject) leaves those drives empty there.'
-    type: str
-    default: keep
-    choices:
-      - keep
-      - eject
-  remove_source_volumes:
-    description:
-      - Which of the copied disks are removed from the source, when the machine is found at the destination
-        with its disks; those that were made for this machine, or all. What another machine uses or is
-        based on stays.
-    type: str
-    default: none
-    choices:
-      - none
-      - owned
-      - all
 """
 
     VM_TAGS = r"""

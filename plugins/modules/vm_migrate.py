@@ -163,11 +163,11 @@ vm:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.machines import Machines
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.moves import Moves
 
 
 def main() -> None:
-    run_action(Machines, "vm_migrate")
+    run_action(Moves, "vm_migrate")
 
 
 if __name__ == "__main__":

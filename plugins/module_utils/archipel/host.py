@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from . import health, tags, xmltree
+from . import tags, xmltree
 from .actions import Names, nearest
 from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
@@ -16,7 +16,7 @@ from .errors import Conflict, InvalidArgument, InvalidRequest, NotFound, Operati
 from .machine import Machine, canonical_uuid
 
 if t.TYPE_CHECKING:
-    from . import migration
+    from . import health, migration
 
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255

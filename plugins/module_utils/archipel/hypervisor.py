@@ -22,6 +22,7 @@ from .health import examine, past
 from .lifecycle import state_name
 from .machine import Machine, Result
 from .machines import Selectable
+from .moves import Moves
 from .networks import Networks
 from .nwfilters import NwFilters
 from .pools import Pools
@@ -35,7 +36,7 @@ _UNITS: t.Final = ((86400, "days"), (3600, "hours"), (60, "minutes"))
 
 
 class Hypervisor(
-    Tagging, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones, BulkActions
+    Tagging, Moves, Attachments, Consoles, Pools, Volumes, Secrets, Networks, NwFilters, Snapshots, Clones, BulkActions
 ):
     """What it is, and the actions of each kind of thing that it has."""
 
