@@ -257,8 +257,10 @@ class _Passage:
             self.flattening = snapshots.removal_of_all(self.machine, move.wait_timeout, self.progress)
         # Of a machine that is there already, everything there would seem to be in use.
         if not self.there["present"]:
-            answer = ask(self.host, move, "inspect", needs=self._needs(self.copied).as_data())
-            self.findings += map(Finding.bind, answer["findings"])
+            needs, handle = self._needs(self.copied), self.host.connection.handle
+            before = preflight.identities(handle, self.document)
+            answer = ask(self.host, move, "inspect", needs=needs.as_data())
+            self.findings += preflight.judge(needs, answer, before, preflight.identities(handle, self.document))
             self.ejected, self.paths = answer["missing_media"], answer["paths"]
             # A destination whose agent is older does not tell.
             self.takes = answer.get("takes", {})

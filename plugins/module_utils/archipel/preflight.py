@@ -20,6 +20,7 @@ from .errors import InvalidArgument
 from .host_devices import HOST_DEVICES
 from .pool import holds_files
 from .reception import pool_at
+from .storage import Identity
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -110,10 +111,47 @@ def source_of(host: Host) -> Source:
         )
 
 
+def identities(handle: t.Any, domain: t.Any) -> dict[str, Identity]:
+    """Of the disks that a machine writes to, as far as pools have them, by target."""
+    found = {}
+    for image in images.written(handle, domain):
+        volume = image.path and storage.volume_at(handle, image.path)
+        if volume:
+            found[image.target] = storage.identity(volume)
+    return found
+
+
+def judge(
+    needs: Needs, answer: t.Mapping[str, t.Any], before: t.Mapping[str, Identity], now: t.Mapping[str, Identity]
+) -> list[Finding]:
+    """What the destination answered, and what follows from it and from the ``identities`` that the disks had here
+    before and after: a disk that stays where it is has to be the same there, and one that is copied another."""
+    findings = [Finding.bind(each) for each in answer["findings"]]
+    copied = {disk.target for disk in needs.copied}
+    # A destination whose agent is older does not tell.
+    there = {target: Identity.bind(each) for target, each in answer.get("identities", {}).items()}
+    for target, seen in there.items():
+        if seen is None or target not in before or target not in now:
+            continue
+        what, same = f"disks[{target}]", before[target].is_that(seen, now[target])
+        if same and target in copied:
+            # Whatever else was found there is of this very disk.
+            findings = [finding for finding in findings if finding.what != what]
+            msg = f"{seen.path} is the same on both sides, and a disk that they share is not copied over itself."
+            remedy = "Use copy_storage: none, or name another pool by storage_map."
+            findings.append(Finding(what, "error", f"{msg} {remedy}"))
+        elif same is False and target not in copied:
+            remedy = "use copy_storage: all"
+            remedy = remedy if needs.live else f"remove it there (module volume) and {remedy}"
+            msg = f"{seen.path} is there, but is not the disk {target}; an earlier move may have left it."
+            findings.append(Finding(what, "error", f"{msg} Where the two share no storage, {remedy}."))
+    return findings
+
+
 def inspect(host: Host, needs: Needs) -> dict[str, t.Any]:
-    """``{findings, missing_media, paths, takes}``: all that speaks against the machine here, the targets of drives
-    whose media are not here, where copies of its disks would be, by target, and for each pool the bytes ``needed`` by
-    them and ``available``. Changes nothing."""
+    """``{findings, missing_media, paths, takes, identities}``: all that speaks against the machine here, the targets of
+    drives whose media are not here, where copies of its disks would be, by target, for each pool the bytes ``needed``
+    by them and ``available``, and by target what is here in the place of a disk. Changes nothing."""
     inspection = _Inspection(host, needs)
     inspection.run()
     findings = [finding.as_data() for finding in inspection.findings]
@@ -123,6 +161,7 @@ def inspect(host: Host, needs: Needs) -> dict[str, t.Any]:
         "missing_media": inspection.missing_media,
         "paths": inspection.paths,
         "takes": inspection.takes,
+        "identities": {target: dataclasses.asdict(each) for target, each in inspection.identities.items()},
     }
 
 
@@ -137,6 +176,7 @@ class _Inspection:
         self.missing_media: list[str] = []
         self.paths: dict[str, str] = {}
         self.takes: dict[str, dict[str, int]] = {}
+        self.identities: dict[str, Identity] = {}
 
     def run(self) -> None:
         self._identity()
@@ -305,6 +345,7 @@ class _Inspection:
         volume = storage.lookup(pool, name)
         needed = disk.needed if holds_files(pool) else disk.capacity
         if volume is not None:
+            self.identities[disk.target] = storage.identity(volume)
             needed -= self._occupied(what, volume, disk)
         taken[pool.name()] = taken.get(pool.name(), 0) + max(needed, 0)
         if disk.base is not None:
@@ -326,8 +367,8 @@ class _Inspection:
                 "error",
                 f"{path} is on {here} already, and {names} uses it; name another pool by storage_map, or rename it.",
             )
-        elif not self.needs.live:
-            # Its bytes would be those of another image where it is the longer one.
+        elif not self.needs.live or disk.base is not None:
+            # What is not written would stay: the end of a longer image, and of an incremental copy all that is below.
             self._tell(
                 what,
                 "error",
@@ -371,7 +412,8 @@ class _Inspection:
         path = images.path_of(self.handle, node)
         if path is not None:
             remedy = "where the two share no storage, use copy_storage: all"
-            self._file(f"disks[{target}]", path, f"it is a disk of {self.who}", remedy)
+            if self._file(f"disks[{target}]", path, f"it is a disk of {self.who}", remedy):
+                self.identities[target] = storage.identity(storage.volume_at(self.handle, path))
 
     # -- networks and devices
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import typing as t
 
@@ -20,6 +21,8 @@ COMPAT: t.Final = ("target/compat", "1.1")
 IMAGES: t.Final = frozenset(("qcow2", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"))
 # The path of a volume of iscsi-direct, which libvirt makes up (storage_backend_iscsi_direct.c).
 _LUN: t.Final = re.compile(r"ip-(.+)-iscsi-(.+)-lun-(\d+)")
+# Seconds for which a client of a shared file system may go on telling a file's earlier state. GlusterFS: two.
+_CACHED: t.Final = 5
 # Where a machine's definition names files of its host that it only reads, but for its NVRAM, which is its own.
 _BOOT: t.Final = ("os/kernel", "os/initrd", "os/dtb", "os/loader", "os/nvram", "os/nvram/source")
 
@@ -117,6 +120,46 @@ def volume_at(handle: t.Any, path: str) -> t.Any:
                 with contextlib.suppress(libvirt.libvirtError):
                     each.refresh()
     return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What tells the volume at ``path`` from another one there on another host. Of a file ``changed``: when it, its
+    owner or its mode was changed last (st_ctime, which nobody can set), in seconds. Of a device ``key``: the UUID or
+    serial number that libvirt names it by."""
+
+    path: str
+    changed: float | None = None
+    key: str | None = None
+
+    @classmethod
+    def bind(cls, untrusted: t.Any) -> Identity | None:
+        """One that another hypervisor told, if it did."""
+        told = untrusted if isinstance(untrusted, dict) else {}
+        changed, key = told.get("changed"), told.get("key")
+        return cls(str(told["path"]), changed and float(changed), key and str(key)) if "path" in told else None
+
+    def is_that(self, there: Identity, now: Identity) -> bool | None:
+        """Whether what was seen ``there``, after this was seen here and before ``now``, is the same volume; None where
+        nothing tells."""
+        if self.key and there.key:
+            return self.key == there.key
+        if self.changed is None or there.changed is None or now.changed is None:
+            return None
+        if there.changed in (self.changed, now.changed):
+            return True
+        return None if self.changed - _CACHED <= there.changed <= now.changed else False
+
+
+def identity(volume: t.Any) -> Identity:
+    with doing("Look at a volume"):
+        node = xmltree.parse_trusted(volume.XMLDesc())
+        path = volume.path()
+    changed, key = xmltree.read(node, "target/timestamps/ctime"), xmltree.read(node, "key")
+    if node.get("type") == "block":
+        # By path, it is one of this host (storage_backend_logical.c and virStorageFileGetSCSIKey have better ones).
+        return Identity(path, key=None if key is None or key.startswith("/") else key)
+    return Identity(path, changed=float(changed) if changed and node.get("type") == "file" else None)
 
 
 def create_volume(handle: t.Any, pool_name: str, name: str, *, size: int, format: str) -> t.Any:

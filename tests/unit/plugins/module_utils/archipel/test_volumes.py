@@ -10,10 +10,12 @@ import hashlib
 import http.server
 import os
 import pathlib
+import shutil
 import threading
 import typing as t
 
 import pytest
+from archipel import storage
 from archipel.errors import (
     Conflict,
     Forbidden,
@@ -522,3 +524,51 @@ def test_a_pool_of_raw_data_holds_no_files(run: Run) -> None:
     with pytest.raises(InvalidDefinition, match="the pool vg holds raw data, no qcow2 files"):
         run("volume", pool="vg", name="a", definition={"size": 1, "format": "qcow2"})
     run("volume", pool="vg", name="a", definition={"size": 1, "format": "raw"})
+
+
+def test_a_volume_that_hosts_share_is_told_from_a_copy(store: t.Any) -> None:
+    """By libvirt's word of when its file was changed last, which no copy has; also while a machine writes to it."""
+    mounted, copies = (store.directory.with_suffix(suffix) for suffix in (".mounted", ".copies"))
+    mounted.symlink_to(store.directory)
+    store.volume("a.qcow2", size="8MiB")
+    shutil.copytree(store.directory, copies)
+    (copies / "a.qcow2").chmod(0o644)  # for libvirt's user
+    for pool, target in (("mounted", mounted), ("copies", copies)):
+        store.run("pool", name=pool, state="active", definition={"target": str(target)})
+
+    def look(pool: str) -> storage.Identity:
+        where = store.hypervisor.connection.handle.storagePoolLookupByName(pool)
+        return storage.identity(where.storageVolLookupByName("a.qcow2"))
+
+    def write() -> None:
+        with (store.directory / "a.qcow2").open("ab") as file:
+            file.write(bytes(512))
+
+    before, copied = look("images"), look("copies")
+    assert before.is_that(look("mounted"), look("images")) is True
+    assert before.is_that(copied, look("images")) is False
+    write()
+    there = look("mounted")
+    write()
+    assert before.is_that(there, look("images")) is not False
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "same"),
+    [
+        # What another host still tells of a file that is being written to may be seconds old, and a copy may be older.
+        ({"changed": 100.0}, {"changed": 98.0}, None),
+        ({"changed": 100.0}, {"changed": 60.0}, False),
+        ({"key": "xWd7bN-LVM"}, {"key": "xWd7bN-LVM"}, True),
+        ({"key": "xWd7bN-LVM"}, {"key": "p0Qb3k-LVM"}, False),
+        ({"changed": 100.0}, {"key": "xWd7bN-LVM"}, None),
+        ({}, {}, None),
+    ],
+)
+def test_what_is_not_known_of_a_volume_speaks_neither_for_nor_against_it(
+    here: dict[str, t.Any], there: dict[str, t.Any], same: bool | None
+) -> None:
+    seen = storage.Identity("/dev/vg/a", **here)
+    told = storage.Identity.bind({"path": "/dev/vg/a", **there})
+    assert told is not None
+    assert seen.is_that(told, seen) is same
