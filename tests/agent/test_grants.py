@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pathlib
 import time
 import typing as t
 
@@ -179,6 +180,20 @@ async def test_grants_hold_while_the_server_is_away(world: World) -> None:
         async with world.agent() as agent:
             await told(admin, "op", new=False)
             assert set(agent.authority.grants) == {"see"}
+
+
+async def test_what_a_node_holds_is_never_run(world: World, tmp_path: pathlib.Path) -> None:
+    """Code is text, whatever part of an item it is: its name, its payload, or what stands in that."""
+    trace = tmp_path / "run"
+    code = f"__import__('pathlib').Path({str(trace)!r}).touch()"
+    async with world.agent() as agent, world.person() as admin:
+        for node in (ROLES, PERMISSIONS):
+            for name, payload in (("text", code), (code, {}), ("role", {"permissions": [code], "description": code})):
+                await admin.publish(node, name, payload)
+            await admin.publish(node, "grant", {"jid": code, "role": code, "scope": {"tag": code}})
+        await grant(admin, "good", role="viewer")
+        assert set(agent.authority.grants) == {"good"}
+        assert not trace.exists()
 
 
 async def test_only_the_platform_writes_the_nodes(world: World) -> None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 import typing as t
 
 import pytest
@@ -15,6 +17,8 @@ VM_TAGS = "archipel.orchestrator.vm_tags"
 HYPERVISOR_TAGS = "archipel.orchestrator.hypervisor_tags"
 TEMPLATE = "{{ 'ren' ~ 'dered' }}"
 MACHINES = ("web1", "web2", "db1")
+UUID = re.compile("[0-9a-f]{8}")
+OTHER_URI = f"test://{pathlib.Path(__file__).parents[1]}/data/node.xml"
 
 
 @pytest.fixture
@@ -69,6 +73,8 @@ def hosts(inventory: dict[str, t.Any], group: str) -> list[str]:
 @pytest.mark.usefixtures("machines")
 def test_the_platform_becomes_hosts_and_groups(xmpp: t.Any, source: dict[str, t.Any]) -> None:
     inventory = xmpp.inventory(source)
+    # The peer: one group for each UUID.
+    assert not [group for group in inventory if UUID.search(group)]
     assert hosts(inventory, "hypervisors") == ["hv1"]
     assert set(MACHINES) <= set(hosts(inventory, "machines"))
     assert hosts(inventory, "hypervisor_hv1") == hosts(inventory, "machines")
@@ -231,7 +237,8 @@ def test_a_source_that_cannot_be_asked_is_said_clearly(
     assert "Traceback" not in xmpp.last
 
 
-def test_one_source_of_two_that_answers_is_enough(xmpp: t.Any, source: dict[str, t.Any], platform: t.Any) -> None:
-    inventory = xmpp.inventory({**source, "xmpp_port": 1, "uris": [platform.uri]})
-    assert "test" in hosts(inventory, "machines")
+def test_sources_that_answer_are_enough(xmpp: t.Any, source: dict[str, t.Any], platform: t.Any) -> None:
+    """The peer: it knows one URI."""
+    inventory = xmpp.inventory({**source, "xmpp_port": 1, "uris": [platform.uri, OTHER_URI]})
+    assert {"test", "paused"} <= set(hosts(inventory, "machines"))
     assert "cannot be reached" in xmpp.last

@@ -490,6 +490,13 @@ def test_the_twelve_steps_with_xml(cycle: Run) -> None:
     cycle(xml=XML.format(""), state="absent", force=True)
 
 
+def test_the_same_xml_twice_keeps_the_macs(vm: Run) -> None:
+    """The peer: defining the same XML twice changes the MAC every time."""
+    first, second = (vm(xml=XML.format(DEVICES)) for _time in range(2))
+    assert not second["changed"]
+    assert [n["mac"] for n in second["vm"]["networks"]] == [n["mac"] for n in first["vm"]["networks"]]
+
+
 def test_a_disk_taken_out_of_the_xml_is_noticed(cycle: Run) -> None:
     """And one put in."""
     cycle(xml=XML.format(DEVICES))
