@@ -154,7 +154,7 @@ vms:
   description: What became of each machine that was there.
   type: list
   elements: dict
-  returned: success
+  returned: success, and when something of it failed
   contains:
     name:
       description: Name of the machine.
@@ -173,8 +173,11 @@ vms:
       type: list
       elements: dict
     destination:
-      description: With O(state=present), the hypervisor that it went to; null for one that did not move.
+      description: With O(state=present), the hypervisor that it went to, or was to go to; null for one that stays.
       type: str
+    error:
+      description: "Of one that failed: C(code) is the kind of failure, then C(msg), and C(changes) before it."
+      type: dict
     left:
       description: With O(state=absent), that it was not where it had been sent any more.
       type: bool

@@ -43,6 +43,7 @@ class PlatformAction(ActionBase):
                 "msg": failure.message,
                 "changed": bool(failure.changes),
                 "changes": failure.changes,
+                **({"vms": failure.vms} if failure.vms else {}),
             }
         result.update(untrusted(answer))
         return result

@@ -55,6 +55,11 @@ async def mark(admin: Client) -> dict[str, str] | None:
     return t.cast("dict[str, str] | None", told)
 
 
+def told_of(admin: Client) -> list[dict[str, t.Any]]:
+    """What events have said of jobs."""
+    return [event["job"] for event in admin.events("job")]
+
+
 async def failure(asked: t.Awaitable[t.Any]) -> tuple[str, str]:
     with pytest.raises(IqError) as failed:
         await asked
@@ -190,6 +195,12 @@ async def test_one_that_fails_does_not_keep_the_others(world: World, libvirtd: D
             # libvirt's test driver does not migrate.
             assert (job["state"], "web1: " in job["error"]["msg"]) == ("failed", True)
             assert [change["path"] for change in job["error"]["changes"]] == ["maintenance", "test.state"]
+            told = {vm["name"]: vm for vm in job["error"]["vms"]}
+            assert (told["test"]["changed"], told["test"]["destination"]) == (True, None)
+            assert (told["web1"]["error"]["msg"], told["web1"]["destination"]) == (told["web1"]["msg"], "hv2")
+            # An event goes to many, and is no longer with many machines.
+            jobs = await admin.until(lambda: [j for j in told_of(admin) if j["id"] == job["id"] and j["error"]])
+            assert jobs[0]["error"].keys() == {"code", "msg", "changes"}
             assert (await mark(admin) is not None, running(connection)) == (True, ["web1"])
             back = await done(admin, state="absent")
             assert [(vm["name"], vm["changed"]) for vm in back["vms"]] == [("test", True), ("web1", False)]

@@ -29,19 +29,28 @@ import typing as t
 class ArchipelError(Exception):
     """Base of every expected error.
 
-    ``changes`` lists what had been changed before the failure, in the shape of a result's ``changes``.
+    ``changes`` lists what had been changed before the failure, in the shape of a result's ``changes``; ``vms``, where
+    many machines were concerned, what became of each, in that of a result's ``vms``.
     """
 
     code: t.ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, changes: t.Iterable[t.Mapping[str, t.Any]] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        changes: t.Iterable[t.Mapping[str, t.Any]] = (),
+        vms: t.Iterable[t.Mapping[str, t.Any]] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.changes = [dict(change) for change in changes]
+        self.vms = [dict(vm) for vm in vms]
 
     def as_data(self) -> dict[str, t.Any]:
-        """``{code, msg, changes}``, the form in which an error crosses the wire."""
-        return {"code": self.code, "msg": self.message, "changes": self.changes}
+        """``{code, msg, changes}``, and ``vms`` where there are any: the form in which an error crosses the wire."""
+        told = {"code": self.code, "msg": self.message, "changes": self.changes}
+        return {**told, "vms": self.vms} if self.vms else told
 
 
 class InvalidRequest(ArchipelError):
@@ -101,11 +110,15 @@ def _tree(base: type[ArchipelError]) -> t.Iterator[type[ArchipelError]]:
 def from_data(untrusted: t.Any) -> ArchipelError:
     """The error that ``as_data`` described; a code of a newer version becomes ``OperationFailed``."""
     data = untrusted if isinstance(untrusted, dict) else {}
-    changes = data.get("changes")
     # Others may derive further kinds; these have the code of the kind that they are.
     kinds = {kind.code: kind for kind in _tree(ArchipelError) if "code" in vars(kind)}
     kind = kinds.get(str(data.get("code")), OperationFailed)
     return kind(
         str(data.get("msg") or "No reason was given."),
-        changes=[change for change in changes if isinstance(change, dict)] if isinstance(changes, list) else (),
+        changes=_dicts(data.get("changes")),
+        vms=_dicts(data.get("vms")),
     )
+
+
+def _dicts(untrusted: t.Any) -> list[dict[str, t.Any]]:
+    return [each for each in untrusted if isinstance(each, dict)] if isinstance(untrusted, list) else []

@@ -274,7 +274,10 @@ class Jobs:
             )
 
     def _tell(self, job: Job) -> None:
-        self._events.publish("job", job={key: value for key, value in job.as_data().items() if key != "result"})
+        told = {key: value for key, value in job.as_data().items() if key != "result"}
+        # An item of pubsub has its bounds, and there may be many machines.
+        told["error"] = job.error and {key: value for key, value in job.error.items() if key != "vms"}
+        self._events.publish("job", job=told)
         for callback in self.told:
             callback(job)
 

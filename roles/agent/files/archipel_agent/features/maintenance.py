@@ -375,7 +375,7 @@ class Maintenance:
     def _result(self, own: t.Sequence[Change], vms: t.Sequence[Result], failed: int, msg: str) -> Result:
         changes = [*(change.as_data() for change in own), *of_all({"changes": (), **vm} for vm in vms)]
         if failed:
-            raise OperationFailed(msg, changes=changes)
+            raise OperationFailed(msg, changes=changes, vms=vms)
         return {
             "changed": bool(changes),
             "msg": msg,

@@ -34,10 +34,12 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_crosses_the_wire_and_is_the_same(kind: type[ArchipelError]) -> None:
-    """Kind, message and what was changed survive as_data and from_data."""
+    """Kind, message and what was changed survive as_data and from_data, and what became of each of many machines."""
     change = {"path": "memory", "old": 1, "new": 2, "scope": "config"}
-    there = from_data(kind("No.", changes=[change]).as_data())
-    assert (type(there), there.message, there.changes) == (kind, "No.", [change])
+    vm = {"name": "web1", "changed": False}
+    there = from_data(kind("No.", changes=[change], vms=[vm]).as_data())
+    assert (type(there), there.message, there.changes, there.vms) == (kind, "No.", [change], [vm])
+    assert kind("No.").as_data().keys() == {"code", "msg", "changes"}
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
