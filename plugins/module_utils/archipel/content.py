@@ -12,15 +12,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import http.client
 import os
 import re
 import stat
 import tempfile
 import time
 import typing as t
-import urllib.error
-import urllib.request
 
 from .actions import Progress
 from .connection import doing, libvirt
@@ -66,11 +63,13 @@ class Terms:
 
 @dataclasses.dataclass
 class Source:
-    """Bytes that can be read once, and how many there are; then ``digest`` is their SHA-256, in hex."""
+    """Bytes that can be read once, and how many there are; then ``digest`` is their SHA-256, in hex. ``_faults`` is
+    what reading may raise."""
 
     name: str
     length: int
     _file: t.Any
+    _faults: tuple[type[Exception], ...] = (OSError,)
     _hash: t.Any = dataclasses.field(default_factory=hashlib.sha256)
 
     def __iter__(self) -> t.Iterator[bytes]:
@@ -78,7 +77,7 @@ class Source:
         while left:
             try:
                 chunk = self._file.read(min(CHUNK, left))
-            except (OSError, http.client.HTTPException) as error:
+            except self._faults as error:
                 raise OperationFailed(f"{self.name}: cannot be read further: {error}.") from error
             if not chunk:
                 raise OperationFailed(f"{self.name}: ended {left} bytes early, after {self.length - left}.")
@@ -130,6 +129,12 @@ def _own(path: str, terms: Terms) -> t.Iterator[Source]:
 @contextlib.contextmanager
 def _fetched(url: str) -> t.Iterator[Source]:
     """An answer is told of by its status only: who asks may not have the right to read what this host can."""
+    # A tenth of what the core takes to import, for what few tasks need.
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    faults = (OSError, http.client.HTTPException)
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -145,13 +150,13 @@ def _fetched(url: str) -> t.Iterator[Source]:
         answer = opener.open(url, timeout=_SILENCE)
     except urllib.error.HTTPError as error:
         raise OperationFailed(f"{url}: the server answered {error.code}.") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (*faults, ValueError) as error:
         raise Unavailable(f"{url}: cannot be fetched: {getattr(error, 'reason', error)}.") from None
     with contextlib.closing(answer):
         length = answer.headers.get("Content-Length", "")
         if not length.isdigit():
             raise OperationFailed(f"{url}: the server does not say how long it is; it has to (Content-Length).")
-        yield Source(url, int(length), answer)
+        yield Source(url, int(length), answer, faults)
 
 
 def upload(handle: t.Any, volume: t.Any, source: Source, terms: Terms) -> None:
