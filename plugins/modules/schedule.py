@@ -16,6 +16,8 @@ description:
     they are kept.
   - It is done to the hypervisor, to one O(machine), with which the schedule moves to other hypervisors, or to all
     machines that fit O(machines), O(tags) and O(states) when it runs.
+  - The schedules of a machine go with it when it is removed by the agent, as by M(archipel.orchestrator.vm) with
+    C(state) V(absent) and C(via) V(xmpp).
   - What is not named stays as it is. Whoever changes a schedule is its author from then on.
 author:
   - Archipel contributors (@archipel-orchestrator)

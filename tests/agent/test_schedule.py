@@ -460,6 +460,50 @@ async def test_a_schedule_of_a_machine_that_is_nowhere_is_kept(world: World, lib
         assert (await keep(admin, "nightly", machine=TEST_UUID, state="absent"))["changed"] is True
 
 
+@pytest.mark.parametrize(
+    ("action", "named"),
+    [
+        ("vm", {"name": "late"}),
+        ("vm", {"uuid": OTHER.upper()}),
+        ("vm", {"names": ["la*", "nosuch"]}),
+        ("vm_bulk", {"machines": ["late"]}),
+    ],
+    ids=["name", "uuid", "names", "bulk"],
+)
+async def test_schedules_go_with_a_machine_that_is_removed(world: World, action: str, named: dict[str, t.Any]) -> None:
+    """However it is named, and not in check mode; an event tells it. Those of other machines stay."""
+    async with agent_of(world) as (agent, _clock), world.person() as admin:
+        await defined(agent, admin)
+        await keep(admin, "nightly", **PAUSE)
+        await keep(admin, "nightly", **{**PAUSE, "machine": "late"})
+        await admin.call(HV1, "vm", {"name": "late", "state": "absent", "check": True})
+        assert len(await kept(admin)) == 2
+        await admin.call(HV1, action, {**named, "state": "absent"})
+        (told,) = await runs(admin)
+        assert (told["name"], told["machine"], told["outcome"]) == ("nightly", OTHER, "removed")
+        assert [each["machine_name"] for each in await kept(admin)] == ["test"]
+
+
+async def test_what_is_not_removed_for_good_keeps_its_schedules(world: World) -> None:
+    """A parked machine comes back; and when what a move has left behind is cleared away, the machine is elsewhere."""
+    async with agent_of(world) as (agent, _clock), world.person() as admin:
+        await defined(agent, admin)
+        await keep(admin, "nightly", **{**PAUSE, "machine": "late"})
+        for state in ("parked", "present"):
+            await admin.call(HV1, "vm_park", {"name": "late", "state": state})
+            assert len(await kept(admin)) == 1
+        await known(agent, OTHER, "shutoff")
+        left = dataclasses.replace(agent.link.machines[OTHER], state="shutoff", reason="migrated")
+        agent.link.machines[OTHER] = left
+        await admin.call(HV1, "vm", {"name": "late", "state": "absent"})
+        assert len(await kept(admin)) == 1
+
+
+async def defined(agent: Agent, admin: Client) -> None:
+    await admin.call(HV1, "vm", {"xml": machine("late", OTHER)})
+    await known(agent, OTHER, "shutoff")
+
+
 def _mark_leaving(agent: Agent, token: str) -> None:
     """As the agent does before it offers, and then dies."""
     agent.database.execute("UPDATE schedules SET leaving = 'hv2', token = ?", (token,))

@@ -59,16 +59,27 @@ def _of_machines(action: Action) -> bool:
     return action.concerns == MACHINE and action.reaches is not always
 
 
-def _made(name: str | None, changes: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
-    """The machines that there were not before; where there are several, a change's path has their name before it."""
+def _states(changes: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[tuple[str, str, str]]:
+    """Of machines' states that changed, whose (empty where there is one machine), from what and to what."""
     for change in changes:
-        of, _dot, what = change["path"].rpartition(".")
-        if what == "state" and change["old"] == "absent" and (made := of or name):
-            yield made
+        whose, _dot, what = change["path"].rpartition(".")
+        if what == "state":
+            yield whose, change["old"], change["new"]
+
+
+def _to_remove(entity: Entity, action: Action, arguments: dict[str, t.Any]) -> t.Collection[MachineState]:
+    """The machines here that are to be absent, whatever else is named with them."""
+    if arguments.get("state") != "absent":
+        return ()
+    subjects = {*entity.subjects(action, arguments)}
+    return entity.meant(action, arguments) or [machine for machine in entity.within() if machine.uuid in subjects]
 
 
 class Dispatcher:
+    """``removed`` are called with each machine that somebody has removed from here, as it was before."""
+
     def __init__(self, authority: Authority, jobs: Jobs, events: Events) -> None:
+        self.removed: list[t.Callable[[MachineState], None]] = []
         self._authority = authority
         self._jobs = jobs
         self._events = events
@@ -194,6 +205,7 @@ class Dispatcher:
     ) -> Result:
         """Run what changes something. Who makes a machine by it owns that, also where something else failed."""
         name, changes = arguments.get("clone") or arguments.get("name"), []
+        going = _to_remove(request.entity, action, arguments)
         try:
             result = await request.entity.run(action, arguments, progress)
             name, changes = result.get("vm", {}).get("name", name), result.get("changes", [])
@@ -203,8 +215,16 @@ class Dispatcher:
             raise
         finally:
             if action.concerns == MACHINE and not arguments.get("check"):
-                for made in _made(name, changes):
-                    await request.entity.give(made, request.who.bare)
+                for whose, old, new in _states(changes):
+                    if old == "absent" and (made := whose or name):
+                        await request.entity.give(made, request.who.bare)
+                    if new == "absent":
+                        self._tell_removed(machine for machine in going if whose in ("", machine.name))
+
+    def _tell_removed(self, machines: t.Iterable[MachineState]) -> None:
+        for machine in machines:
+            for callback in self.removed:
+                callback(machine)
 
     def refuse(self, deed: Deed) -> None:
         """Leave an event of what they may not, and asked for all the same."""

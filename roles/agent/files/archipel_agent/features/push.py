@@ -154,7 +154,7 @@ def services_of(wants: Push) -> list[Service]:
 
 def _notify(apprise: t.Any, event: Event) -> bool:
     """In a worker thread: whether the service has taken it. Apprise itself catches what fails in it."""
-    kind = "info" if _outcome(event) in (None, "changed", "succeeded", "running") else "warning"
+    kind = "info" if _outcome(event) in (None, "changed", "succeeded", "running", "removed") else "warning"
     title = f"{event['hypervisor']}: {event['type']}"
     return bool(apprise.notify(body=_body(event)[:BODY], title=title, notify_type=kind))
 

@@ -22,15 +22,15 @@ import slixmpp
 from archipel.actions import HIDDEN, action, find, shown
 from archipel.elements import Change
 from archipel.errors import ArchipelError, Conflict, Forbidden, InvalidArgument, NotFound, Unavailable, UnknownAction
+from archipel.host import canonical_uuid
 from archipel.hypervisor import MACHINE_ACTIONS
-from archipel.machine import canonical_uuid
 from archipel.machines import Selector, fits
 from archipel.plan import Plan
 
 from ..database import durably
 from ..dispatch import Dispatcher, Request
 from ..entity import Entity, Result, asker
-from ..libvirt_link import Link
+from ..libvirt_link import Link, MachineState
 from ..machine_entity import MachineEntity
 from ..recurrence import Cron, Once, Rule, instant, written
 from .events import Events
@@ -203,6 +203,15 @@ class Schedules:
 
     def attach(self, dispatcher: Dispatcher, hypervisor: Entity, follower: Follower) -> None:
         self._dispatch, self._hypervisor, self._follower = dispatcher, hypervisor, follower
+        dispatcher.removed.append(self._forget)
+
+    def _forget(self, machine: MachineState) -> None:
+        """The schedules of a machine that is removed go with it, as its owner and its tags do. What a move has left
+        behind is not the machine."""
+        for schedule in () if machine.arriving or machine.left else self.store.all("machine = ?", machine.uuid):
+            log.info("the schedule %s of %s has gone with it", schedule.name, machine.name)
+            self.store.remove(schedule.key)
+            self._publish(schedule, schedule.next, "removed", f"{machine.name} was removed.")
 
     def wake(self) -> None:
         """Look again what is due."""
@@ -558,7 +567,7 @@ class Schedules:
         if begun.machine:
             self._follower.follow(begun.machine)
 
-    def _publish(self, schedule: Schedule, due: str, outcome: str, msg: str) -> None:
+    def _publish(self, schedule: Schedule, due: str | None, outcome: str, msg: str) -> None:
         self._events.publish(
             "schedule",
             schedule={
