@@ -229,6 +229,51 @@ async def test_one_that_the_agents_end_interrupts_goes_on_when_it_is_asked_again
             assert (job["state"], "Ask again: it goes on" in job["error"]["msg"]) == ("lost", True)
 
 
+async def test_what_is_promised_to_one_is_not_given_to_another(world: World, libvirtd: Daemon) -> None:
+    """Two that are emptied at once have both seen the same room; who does not come gives it back."""
+    with machines(libvirtd):
+        async with world.agent(uri=libvirtd.uri), world.person("hv2", resource="hv2") as peer:
+            Host(peer, whereabouts=[{"where": "leaving"}])
+
+            async def room() -> int:
+                return t.cast(int, (await peer.call(HV1, "capacity"))["memory"])
+
+            left, other = await room(), {"uuid": DB1, "name": "db1"}
+            await peer.call(HV1, "expect", {**COMING, "memory": left - 1, "reserve": 1})
+            assert await room() == 1
+            code, said = await failure(peer.call(HV1, "expect", {**other, "memory": 2}))
+            assert (code, said) == (
+                "conflict",
+                "db1 was not moved: it needs 2 MiB, and hv1 has 1 MiB of memory left by now.",
+            )
+            await peer.call(HV1, "settle", {"uuid": WEB1, "moved": False})
+            assert await room() == left
+            assert (await failure(peer.call(HV1, "expect", {**other, "memory": left, "reserve": 1})))[0] == "conflict"
+            await peer.call(HV1, "expect", {**other, "memory": left})
+            await peer.call(HV1, "settle", {"uuid": DB1, "moved": False})
+
+
+async def test_a_destination_is_told_what_a_machine_needs_before_it_moves(world: World, libvirtd: Daemon) -> None:
+    """And what is to stay free: it looks whether it still has that."""
+    inspected = {"findings": [], "missing_media": [], "paths": {}, "takes": {}}
+    with machines(libvirtd, small("web1", WEB1)) as connection:
+        connection.handle.lookupByName("test").destroy()
+        async with world.person("hv2", resource="hv2") as peer, world.agent(uri=libvirtd.uri), world.person() as admin:
+            there = {"hypervisor": "hv2", "uri": "qemu+tls://hv2.test/system", "present": False, "state": None}
+            host = Host(
+                peer,
+                capacity=[{"memory": 8, "maintenance": None}],
+                destination=[there],
+                inspect=[inspected],
+                expect=[{}],
+                settle=[{}],
+            )
+            # libvirt's test driver does not migrate.
+            assert (await ended(admin, destinations=["hv2"], memory_reserve=7))["state"] == "failed"
+            word = next(arguments for action, arguments in host.asked if action == "expect")
+            assert (word["returns"], word["memory"], word["reserve"]) == (True, 1, 7)
+
+
 # Home
 
 

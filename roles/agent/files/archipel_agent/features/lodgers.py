@@ -14,8 +14,8 @@ import typing as t
 
 from archipel.actions import action
 from archipel.errors import InvalidArgument, NotFound
+from archipel.host import canonical_uuid
 from archipel.lifecycle import ACTIVE
-from archipel.machine import canonical_uuid
 from archipel.placement import free_memory
 
 from ..authority import PEER
@@ -40,6 +40,9 @@ class Lodgers:
         self._link = link
         self._jobs = jobs
         self._database = database
+        # Machines on their way, and the MiB that they leave of what was free before the first of them was.
+        self._coming: set[str] = set()
+        self._left = 0
         link.changed.append(self._changed)
 
     def attach(self, dispatcher: Dispatcher, hypervisor: Entity) -> None:
@@ -50,7 +53,7 @@ class Lodgers:
     )
     async def answer_capacity(self) -> Result:
         """Tell a peer that is to be emptied how much room there is here, and whether this is in maintenance itself."""
-        memory = await self._link.perform("reads", free_memory)
+        memory = await self.room()
         told = {"hypervisor": self._link.name, "memory": memory, "maintenance": self._link.label.maintenance}
         return {"changed": False, **told}
 
@@ -85,6 +88,21 @@ class Lodgers:
         except TimeoutError:
             pass
         return {"changed": False, "job": job, "state": followed.state, "msg": followed.text}
+
+    async def room(self) -> int:
+        """MiB of memory, neither in use nor promised to a machine on its way. What has come of that by now is not
+        counted twice; so what others let go meanwhile counts only when none is on its way any more."""
+        free = await self._link.perform("reads", free_memory)
+        return min(free, self._left) if self._coming else free
+
+    def promise(self, uuid: str, left: int) -> None:
+        """A machine may come, which leaves so much of the room."""
+        self._coming.add(uuid)
+        self._left = left
+
+    def settled(self, uuid: str) -> None:
+        """It has come, or does not."""
+        self._coming.discard(uuid)
 
     def note(self, uuid: str, home: str | None) -> None:
         """A machine has come: for as long as that peer is emptied, or for good."""

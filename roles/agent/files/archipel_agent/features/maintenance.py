@@ -151,7 +151,7 @@ class Maintenance:
         going = [guest for guest in everybody if (guest.active or evacuate) and guest.uuid not in gone]
         rooms, closed = await self._rooms(destinations, memory_reserve) if going else ([], {})
         steps = await self._plan(going, rooms, closed, cannot_move, how, progress)
-        return await self._begin(bulk, steps, how, progress)
+        return await self._begin(bulk, steps, how, memory_reserve, progress)
 
     async def interrupted(self, job: Job, _progress: Progress) -> Result:
         """What is said of a job that the agent's end interrupted."""
@@ -264,7 +264,7 @@ class Maintenance:
     # Away
 
     async def _begin(
-        self, bulk: Bulk, steps: t.Sequence[Step], how: t.Mapping[str, t.Any], progress: Progress
+        self, bulk: Bulk, steps: t.Sequence[Step], how: t.Mapping[str, t.Any], reserve: int, progress: Progress
     ) -> Result:
         entering = [] if self._label.maintenance else [Change("maintenance", False, True, "live")]
         doing = {step.guest.uuid: step for step in steps if step.request}
@@ -277,7 +277,7 @@ class Maintenance:
             step = doing[guest.uuid]
             told = {"changed": True, "msg": _said(step), "changes": step.changes}
             if not bulk.check:
-                told["changes"] = (await _alone(self._carry_out(step, how)))["changes"]
+                told["changes"] = (await _alone(self._carry_out(step, how, reserve)))["changes"]
             return told
 
         told = await work_off(tally, attempt)
@@ -293,14 +293,16 @@ class Maintenance:
         said += [f"{step.guest.name} stays: {step.why}" for step in stays]
         return self._result(entering, vms, told["counts"]["failed"], " ".join(said))
 
-    async def _carry_out(self, step: Step, how: t.Mapping[str, t.Any]) -> Result:
+    async def _carry_out(self, step: Step, how: t.Mapping[str, t.Any], reserve: int) -> Result:
         guest = step.guest
         self._note(guest, step.destination, how)
-        self._peers.returning.add(guest.uuid)
+        # Others may have planned with the same room.
+        room = {"memory": guest.memory, "reserve": reserve}
+        self._peers.returning[guest.uuid] = {"returns": True, **room}
         try:
             return await to_its_end(self._dispatch, t.cast(Request, step.request))
         finally:
-            self._peers.returning.discard(guest.uuid)
+            del self._peers.returning[guest.uuid]
 
     def _note(self, guest: Guest, destination: str | None, how: t.Mapping[str, t.Any]) -> None:
         """Before it is done: whether it was, is seen when the machines come home. One that was shut down before may be

@@ -208,17 +208,26 @@ class Arrivals:
         name: t.Annotated[str, "Its name."],
         disks: t.Annotated[list[str] | None, "Paths of the disks that are copied."] = None,
         returns: t.Annotated[bool, "Its source is being emptied, and will have it back."] = False,
+        memory: t.Annotated[int, "MiB of memory that it takes, where its source planned with what is left here."] = 0,
+        reserve: t.Annotated[int, "MiB that are to stay free nevertheless."] = 0,
     ) -> Result:
         """Agree to a machine that a peer sends: until it is here, or stays there, nobody else changes it."""
         uuid, peer = canonical_uuid(uuid), asker.get()
         if why := self._peers.closed(uuid):
             raise Conflict(why)
         new = await self._link.perform("changes", lambda hypervisor: _room_for(hypervisor, uuid, name, disks or ()))
+        # From here on nobody comes between.
+        left = await self._lodgers.room() if memory else 0
+        if memory and memory + reserve > left:
+            there = f"{self._link.name} has {max(left - reserve, 0)} MiB of memory left by now"
+            raise Conflict(f"{name} was not moved: it needs {memory} MiB, and {there}.")
         agreed = {"uuid": uuid, "name": name, "source": peer.local, "disks": new, "returns": returns}
         subjects = tuple(sorted((uuid, name)))
         job = Job(new_id(), EXPECT, "hypervisor", self._link.name, peer.bare, "adhoc", agreed, subjects)
         job.text = f"agreed: {name} comes from {peer.local}"
         self._jobs.start(job, functools.partial(self.follow, job))
+        if memory:
+            self._lodgers.promise(uuid, left - memory)
         return {"changed": True, "msg": f"{name} is expected from {peer.local}.", "job": job.id}
 
     @action(permission=PEER, changes=False, name="settle", says="{msg}")
@@ -280,6 +289,7 @@ class Arrivals:
                 pause = min(pause * 1.5, LONGEST_PAUSE)
         finally:
             del self._word[uuid]
+            self._lodgers.settled(uuid)
 
     async def give_up(self, job: Job) -> None:
         """Wait no longer for the source; what is here stays as it is."""

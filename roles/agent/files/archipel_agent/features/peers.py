@@ -52,14 +52,15 @@ Uuid = t.Annotated[str, "UUID of the machine."]
 
 class Peers:
     """``jids`` are the other hypervisors' accounts, ``leaving`` the UUIDs of machines that are being sent to one, and
-    ``returning`` those of them that are to come back. ``closed`` says why a machine of that UUID is not received here
-    now, where there is a reason. The core calls ``destination``, ``expected`` and ``call`` from its worker threads."""
+    ``returning`` what it is told besides of those that are to come back. ``closed`` says why a machine of that UUID is
+    not received here now, where there is a reason. The core calls ``destination``, ``expected`` and ``call`` from its
+    worker threads."""
 
     def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
         self.jids = tuple(jids)
         self.migration_uri = migration_uri
         self.leaving: set[str] = set()
-        self.returning: set[str] = set()
+        self.returning: dict[str, dict[str, t.Any]] = {}
         self.closed: t.Callable[[str], str | None] = lambda uuid: None
         self._database = database
         self._link: Link | None = None
@@ -139,9 +140,8 @@ class Peers:
         uuid = machine["uuid"]
         self.leaving.add(uuid)
         try:
-            # An older agent does not know the word.
-            returns = {"returns": True} if uuid in self.returning else {}
-            self.call(name, "expect", {**machine, **returns})
+            # An older agent does not know these words.
+            self.call(name, "expect", {**machine, **self.returning.get(uuid, {})})
             try:
                 yield
             except ArchipelError as error:
