@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import typing as t
 
@@ -211,3 +213,14 @@ def test_roles_and_playbooks_call_modules_of_ansible_and_of_this_collection() ->
         if match not in ("ansible.builtin", "archipel.orchestrator")
     }
     assert not foreign
+
+
+def test_what_is_not_about_machines_loads_nothing_of_them() -> None:
+    """A task compiles anew what its module loads: the definition of machines takes as long as all else together."""
+    light = ("networks", "nwfilters", "pools", "secrets", "volumes")
+    program = f"import sys\nfrom archipel import {', '.join(light)}\nprint(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str((ROOT / ROOTS["archipel"]).parent)}
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    assert "archipel.networks" in loaded
+    assert not {"archipel.definition", "archipel.machine", "http.client"} & set(loaded)

@@ -34,6 +34,7 @@ _LARGEST = (1 << 63) - 1
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # C ends at the one, UTF-8 has no others
 _NONE = type(None)
 _UNIONS = (t.Union, getattr(types, "UnionType", t.Union))  # Optional[str], and str | None from Python 3.10 on
+Result = dict[str, t.Any]  # what an action answers: data
 Says = t.Union[str, t.Callable[[t.Mapping[str, t.Any]], str]]
 MACHINE: t.Final = "machine"
 # The permissions that actions ask for, and what they are about.

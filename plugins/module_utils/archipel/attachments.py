@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from . import relocation, storage, xmltree
-from .actions import NO_PROGRESS, Names, OfMachine, Progress, action
+from .actions import NO_PROGRESS, Names, OfMachine, Progress, Result, action
 from .convergence import Desired, Removal, converge
 from .definition import NOTHING, Definition, read
 from .disks import DISK, PATH
@@ -19,7 +19,7 @@ from .errors import Conflict, InvalidArgument
 from .groups import Devices
 from .host import Check, Host, Name, Uuid
 from .interfaces import INTERFACE
-from .machine import WAIT_TIMEOUT, Machine, Result, Timeout
+from .machine import WAIT_TIMEOUT, Machine, Timeout
 from .machines import ApplyMode, RemoveVolumes
 
 Present = t.Annotated[t.Literal["present", "absent"], "Whether the machine is to have it."]

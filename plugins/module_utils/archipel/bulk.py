@@ -14,11 +14,10 @@ import json
 import threading
 import typing as t
 
-from .actions import ASKER, MACHINE, NO_PROGRESS, Action, Names, Phrase, Progress, Secret, action, find
+from .actions import ASKER, MACHINE, NO_PROGRESS, Action, Names, Phrase, Progress, Result, Secret, action, find
 from .errors import ArchipelError, InvalidArgument, Unavailable
 from .host import Check
 from .lifecycle import STATES, Asked
-from .machine import Result
 from .machines import M, Selector, of_all
 
 MOST_AT_ONCE: t.Final = 64

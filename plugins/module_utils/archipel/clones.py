@@ -20,12 +20,12 @@ import typing as t
 import uuid as uuids
 
 from . import belongings, cloud_init, definition, disks, images, storage, tags, xmltree
-from .actions import NO_PROGRESS, Names, OfMachine, Progress, action, always
+from .actions import NO_PROGRESS, Names, OfMachine, Progress, Result, action, always
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unsupported, WaitTimeout
-from .host import MAX_NAME, Check, Host, Name, Uuid
-from .machine import Machine, Result, canonical_uuid
+from .host import MAX_NAME, Check, Host, Name, Uuid, canonical_uuid
+from .machine import Machine
 from .plan import Plan
 from .pool import holds_files
 from .snapshots import Tree

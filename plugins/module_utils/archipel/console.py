@@ -14,13 +14,13 @@ import time
 import typing as t
 
 from . import keyboard, xmltree
-from .actions import SECRET, OfMachine, Secret, action
+from .actions import SECRET, OfMachine, Result, Secret, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import Conflict, InvalidArgument, NotFound, OperationFailed
 from .host import Check, Host, Name, Uuid
 from .lifecycle import ACTIVE
-from .machine import Machine, Result
+from .machine import Machine
 from .picture import draw
 from .plan import Plan
 

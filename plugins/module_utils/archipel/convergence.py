@@ -22,9 +22,10 @@ from .connection import doing
 from .definition import Definition, Difference
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
+from .host import canonical_uuid
 from .lifecycle import ACTIVE, ENDING, LEADS_TO, REACHED, RESTART, RUNNING, SAVED, VERBS, needs_configuration
 from .live import REFUSALS, SILENT, Later, Live, Operation
-from .machine import WAIT_TIMEOUT, Machine, canonical_uuid
+from .machine import WAIT_TIMEOUT, Machine
 from .plan import Plan
 from .storage import GIB
 

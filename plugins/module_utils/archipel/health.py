@@ -19,13 +19,12 @@ import typing as t
 import urllib.parse
 
 from . import xmltree
+from .actions import Result
 from .connection import doing, libvirt
 from .errors import InvalidArgument, Unsupported
 
 if t.TYPE_CHECKING:
     from .host import Host
-
-Result = dict[str, t.Any]
 
 # Seconds between the two looks for an answer. The kernel's clock of CPU time ticks each 4 to 10 ms.
 APART: t.Final = 0.5

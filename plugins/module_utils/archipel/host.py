@@ -6,24 +6,34 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
+import uuid as uuids
 
 from . import tags, xmltree
 from .actions import Names, nearest
 from .capabilities import Capabilities
 from .connection import Connection, doing, libvirt
 from .errors import Conflict, InvalidArgument, InvalidRequest, NotFound, OperationFailed, Unsupported
-from .machine import Machine, canonical_uuid
 
 if t.TYPE_CHECKING:
     from . import health, migration
+    from .machine import Machine
 
 _TYPES_BY_PREFERENCE = ("kvm", "hvf", "qemu")
 MAX_NAME = 255
+UUID: t.Final = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 
 Name = t.Annotated[t.Optional[str], "Name of the machine.", Names("machine")]
 Uuid = t.Annotated[t.Optional[str], "UUID of the machine."]
 Check = t.Annotated[bool, "Only tell what would change."]
+
+
+def canonical_uuid(untrusted: str) -> str:
+    """A UUID as libvirt writes it, lower case with dashes."""
+    if not UUID.fullmatch(untrusted):
+        raise InvalidArgument(f"uuid: {untrusted[:60]!r} is not a UUID.")
+    return str(uuids.UUID(untrusted))
 
 
 class Host:
@@ -90,7 +100,12 @@ class Host:
         if name and uuid and (by_uuid and by_uuid.name() != name or by_name and by_name.UUIDString() != uuid):
             raise Conflict(f"The name {name!r} and the UUID {uuid} mean two machines on {self.name}; give one of them.")
         domain = by_uuid or by_name
-        return Machine(self, domain) if domain else None
+        if domain is None:
+            return None
+        # A task that is about networks, pools or secrets does not load all that a machine can be made of.
+        from .machine import Machine
+
+        return Machine(self, domain)
 
     def _lookup(self, function: t.Callable[[str], t.Any], key: str) -> t.Any:
         with doing(f"Look for {key}"):

@@ -11,7 +11,7 @@ import dataclasses
 import typing as t
 
 from . import xmltree
-from .actions import Action, Phrase, Progress, action, actions_of, as_phrases
+from .actions import Action, Phrase, Progress, Result, action, actions_of, as_phrases
 from .attachments import Attachments
 from .bulk import Bulk, BulkActions, Errand, Tally, together
 from .clones import Clones
@@ -20,7 +20,7 @@ from .console import Consoles
 from .errors import ArchipelError
 from .health import examine, past
 from .lifecycle import state_name
-from .machine import Machine, Result
+from .machine import Machine
 from .machines import Selectable
 from .moves import Moves
 from .networks import Networks

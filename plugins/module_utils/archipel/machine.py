@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import typing as t
-import uuid
 
 from . import belongings, definition, tags, xmltree
-from .actions import Phrase, action
+from .actions import Phrase, Result, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import (
@@ -33,7 +31,6 @@ if t.TYPE_CHECKING:
 
 WAIT_TIMEOUT = 120
 
-UUID: t.Final = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _OFF: t.Final = ("shutoff",)
 
 # The sources of virDomainInterfaceAddresses
@@ -48,7 +45,6 @@ ForceAfter = t.Annotated[
 ]
 AddressSource = t.Literal["none", "lease", "agent", "arp"]
 
-Result = dict[str, t.Any]
 Say = t.Callable[[t.Mapping[str, t.Any]], str]
 
 
@@ -77,13 +73,6 @@ def _interface(interface: t.Mapping[str, t.Any]) -> str:
 def _whereabouts(vm: t.Mapping[str, t.Any]) -> str:
     found = ", ".join(address["address"] for address in vm["addresses"])
     return f"My address is {found}." if found else f"I am {vm['state']}, and know no address of mine."
-
-
-def canonical_uuid(untrusted: str) -> str:
-    """A UUID as libvirt writes it, lower case with dashes."""
-    if not UUID.fullmatch(untrusted):
-        raise InvalidArgument(f"uuid: {untrusted[:60]!r} is not a UUID.")
-    return str(uuid.UUID(untrusted))
 
 
 class Condition(t.NamedTuple):

@@ -12,25 +12,15 @@ import functools
 import typing as t
 
 from . import belongings
-from .actions import Names, Phrase, action
+from .actions import Names, Phrase, Result, action
 from .connection import doing, libvirt
 from .convergence import Apply, Desired, Removal, WaitForIp, converge
 from .definition import NOTHING, PARTS, Definition
 from .elements import Change
 from .errors import ArchipelError, InvalidArgument, NotFound, OperationFailed, Unavailable
-from .host import Check, Host, Uuid
+from .host import Check, Host, Uuid, canonical_uuid
 from .lifecycle import STATES, Asked, reason_name, state_name
-from .machine import (
-    WAIT_TIMEOUT,
-    AddressSource,
-    Condition,
-    ForceAfter,
-    Machine,
-    Result,
-    Timeout,
-    Wait,
-    canonical_uuid,
-)
+from .machine import WAIT_TIMEOUT, AddressSource, Condition, ForceAfter, Machine, Timeout, Wait
 
 ApplyMode = t.Annotated[
     Apply,

@@ -12,10 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from . import migration
-from .actions import NO_PROGRESS, OfMachine, Progress, action
+from .actions import NO_PROGRESS, OfMachine, Progress, Result, action
 from .errors import NotFound
-from .host import Check, Host, Name, Uuid
-from .machine import Result, canonical_uuid
+from .host import Check, Host, Name, Uuid, canonical_uuid
 
 
 class Moves(Host):

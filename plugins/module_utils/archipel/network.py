@@ -10,9 +10,9 @@ import typing as t
 import uuid
 
 from . import xmltree
+from .actions import Result
 from .connection import doing, libvirt
 from .errors import ArchipelError, NotFound, Unavailable
-from .machine import Result
 from .network_definition import NETWORK, OWN_BRIDGE
 
 

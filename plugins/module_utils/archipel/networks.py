@@ -17,12 +17,11 @@ import typing as t
 
 from . import network, xmltree
 from . import network_definition as definitions
-from .actions import Names, action
+from .actions import Names, Result, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
-from .host import MAX_NAME, Check, Host
-from .machine import Result, canonical_uuid
+from .host import MAX_NAME, Check, Host, canonical_uuid
 from .nested import Edit, Mode
 from .network_definition import NOTHING, NetworkDefinition
 from .plan import Plan

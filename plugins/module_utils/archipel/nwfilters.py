@@ -17,12 +17,11 @@ import re
 import typing as t
 
 from . import xmltree
-from .actions import Names, action, nearest
+from .actions import Names, Result, action, nearest
 from .connection import doing, libvirt
 from .elements import Attribute, Change, Element
 from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
 from .host import Check, Host
-from .machine import Result
 from .nested import Known, Nested, Values
 from .plan import Plan
 

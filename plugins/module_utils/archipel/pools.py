@@ -11,12 +11,11 @@ import functools
 import typing as t
 
 from . import storage, xmltree
-from .actions import Names, action
+from .actions import Names, Result, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound, Unsupported
-from .host import Check, Host
-from .machine import Result, canonical_uuid
+from .host import Check, Host, canonical_uuid
 from .plan import Plan
 from .pool import KINDS, NOTHING, PoolDefinition, describe, differences, document
 from .size import Size

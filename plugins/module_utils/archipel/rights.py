@@ -15,8 +15,8 @@ import typing as t
 
 from .actions import ASKER, PEER, PERMISSIONS, nearest
 from .errors import InvalidArgument
+from .host import canonical_uuid
 from .hypervisor import ACTIONS, MACHINE_ACTIONS
-from .machine import canonical_uuid
 
 GRANTABLE: t.Final = frozenset(PERMISSIONS) - {PEER, ASKER}
 # Names of single actions of the core; an agent's own actions are granted by their permission.

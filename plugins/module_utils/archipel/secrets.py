@@ -13,12 +13,11 @@ import binascii
 import typing as t
 
 from . import xmltree
-from .actions import SECRET, Secret, action
+from .actions import SECRET, Result, Secret, action
 from .connection import doing, libvirt
 from .elements import Attribute, Change, Element
 from .errors import Conflict, InvalidArgument
-from .host import Check, Host
-from .machine import Result, canonical_uuid
+from .host import Check, Host, canonical_uuid
 from .plan import Plan
 
 # Where the XML has the id of what a secret is for, and virSecretUsageType.

@@ -8,12 +8,11 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from .actions import OfMachine, action
+from .actions import OfMachine, Result, action
 from .elements import Change
 from .errors import InvalidArgument, NotFound, Unsupported
 from .host import Check, Name, Uuid
 from .lifecycle import ACTIVE
-from .machine import Result
 from .machines import Machines
 from .plan import Plan
 from .tags import Mode, bound, merged

@@ -14,12 +14,11 @@ import time
 import typing as t
 
 from . import content, storage, xmltree
-from .actions import NO_PROGRESS, Names, Progress, action
+from .actions import NO_PROGRESS, Names, Progress, Result, action
 from .connection import doing, libvirt
 from .elements import Change
 from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition, NotFound
 from .host import Check, Host
-from .machine import Result
 from .plan import Plan
 from .pool import KINDS
 from .size import Bytes, Size, about

@@ -10,7 +10,7 @@ import logging
 import typing as t
 
 import slixmpp
-from archipel.machine import UUID
+from archipel.host import UUID
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 

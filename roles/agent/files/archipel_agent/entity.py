@@ -10,12 +10,11 @@ import dataclasses
 import typing as t
 
 import slixmpp
-from archipel.actions import Action, Progress
+from archipel.actions import Action, Progress, Result
 from archipel.rights import Place
 
 from .libvirt_link import MachineState
 
-Result = dict[str, t.Any]
 # Who asks, for the few actions to which it matters; set while a request runs.
 asker: contextvars.ContextVar[slixmpp.JID] = contextvars.ContextVar("asker")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from archipel.actions import MACHINE, Action, Progress, actions_of
+from archipel.host import canonical_uuid
 from archipel.hypervisor import ACTIONS
-from archipel.machine import canonical_uuid
 from archipel.machines import fits
 from archipel.rights import Place
 

@@ -18,7 +18,7 @@ import typing as t
 import slixmpp
 from archipel.actions import ASKER, Action, action
 from archipel.errors import ArchipelError, Forbidden, InvalidArgument, NotFound
-from archipel.machine import canonical_uuid
+from archipel.host import canonical_uuid
 from archipel.rights import Grant, Role
 from slixmpp.xmlstream import ET
 

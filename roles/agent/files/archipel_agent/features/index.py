@@ -16,8 +16,8 @@ import typing as t
 
 from archipel.actions import action
 from archipel.errors import ArchipelError, InvalidArgument, NotFound, Unavailable
+from archipel.host import canonical_uuid
 from archipel.hypervisor import Hypervisor
-from archipel.machine import canonical_uuid
 from slixmpp.exceptions import IqError, IqTimeout
 
 from .. import __version__

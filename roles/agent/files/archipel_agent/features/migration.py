@@ -16,9 +16,9 @@ from archipel.actions import Progress, action
 from archipel.belongings import Volumes
 from archipel.connection import libvirt
 from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable
+from archipel.host import canonical_uuid
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import ACTIVE
-from archipel.machine import canonical_uuid
 from slixmpp.exceptions import IqError, IqTimeout
 
 from ..authority import PEER

@@ -23,7 +23,7 @@ from archipel import parking
 from archipel.actions import Phrase, action
 from archipel.elements import Change
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
-from archipel.machine import canonical_uuid
+from archipel.host import canonical_uuid
 from archipel.plan import Plan
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET

@@ -22,9 +22,9 @@ from archipel import parking
 from archipel.actions import SECRET, action
 from archipel.elements import Change
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, Unavailable
+from archipel.host import canonical_uuid
 from archipel.hypervisor import Hypervisor
 from archipel.lifecycle import RUNNING
-from archipel.machine import canonical_uuid
 from archipel.plan import Plan
 from archipel.rehoming import give_up, to_start
 from slixmpp.exceptions import IqError, IqTimeout

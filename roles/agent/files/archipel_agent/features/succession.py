@@ -15,7 +15,7 @@ import typing as t
 import slixmpp
 from archipel.actions import action
 from archipel.errors import ArchipelError, InvalidArgument, OperationFailed, Unavailable
-from archipel.machine import canonical_uuid
+from archipel.host import canonical_uuid
 
 from ..authority import PEER
 from ..database import durably
