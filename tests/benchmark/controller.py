@@ -35,6 +35,7 @@ class Controller:
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
             "ANSIBLE_INVENTORY_PLUGINS": str(ROOT / "tests/benchmark/inventory_plugins"),
+            "ANSIBLE_ACTION_PLUGINS": str(ROOT / "tests/benchmark/action_plugins"),
             **variables,
         }
 
