@@ -34,12 +34,12 @@ class Clock:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self.now = NOW
-        agent.schedules.now = lambda: self.now
-        agent.schedules.wake()
+        agent.timetable.now = lambda: self.now
+        agent.timetable.wake()
 
     def set(self, text: str) -> None:
         self.now = datetime.datetime.fromisoformat(text)
-        self._agent.schedules.wake()
+        self._agent.timetable.wake()
 
 
 @contextlib.asynccontextmanager
@@ -360,7 +360,7 @@ async def test_a_run_waits_for_nothing_of_its_own(world: World) -> None:
         lock = agent.dispatcher._locks.setdefault(TEST_UUID, asyncio.Lock())
         async with lock:
             clock.set("2026-03-01T12:01:00+00:00")
-            while not agent.schedules._busy:
+            while not agent.timetable._busy:
                 await asyncio.sleep(0)
             clock.set("2026-03-01T12:02:00+00:00")
             (missed,) = await runs(admin)
@@ -430,7 +430,7 @@ async def test_a_schedule_waits_for_an_agent_that_is_away(
         await keep(admin, "nightly", **PAUSE)
         await taken_away(agent)
         clock.set("2026-03-02T02:30:00+00:00")
-        while not agent.schedules._busy:
+        while not agent.timetable._busy:
             await asyncio.sleep(0.05)
         async with agent_of(world, "hv2") as (there, later):
             later.set("2026-03-02T02:40:00+00:00")
@@ -516,7 +516,7 @@ async def test_what_was_taken_over_does_not_come_back(world: World, libvirtd: Da
         async with agent_of(world, **here) as (agent, _clock):
             await keep(admin, "nightly", **PAUSE)
             _mark_leaving(agent, "a-token")
-            told = [{**vars(s), "order": dataclasses.asdict(s.order)} for s in agent.schedules.store.all()]
+            told = [{**vars(s), "order": dataclasses.asdict(s.order)} for s in agent.timetable.store.all()]
             offer = {"uuid": TEST_UUID, "token": "a-token", "schedules": told}
             assert (await agent.peers.ask("hv2", "inherit", offer))["taken"] is True
         _take_away(libvirtd.uri)

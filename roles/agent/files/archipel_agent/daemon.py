@@ -43,6 +43,7 @@ from .features.rehoming import Rehoming
 from .features.rooms import Rooms
 from .features.schedule import Schedules
 from .features.succession import Succession
+from .features.timetable import Timetable
 from .hypervisor_entity import HypervisorEntity
 from .libvirt_link import Link
 from .pubsub import PubSub
@@ -99,18 +100,19 @@ class Agent:
         self.jobs.aborts.update({**dict.fromkeys(MIGRATIONS, inquiry.abort), EXPECT: arrivals.give_up})
         self.dispatcher = Dispatcher(self.authority, self.jobs, self.events)
         self.pushes = Pushes(config.push, self.events, self.link)
-        self.schedules = Schedules(self.database, self.link, self.jobs, self.events)
-        succession = Succession(self.schedules, self.link, self.peers)
+        self.timetable = Timetable(self.database, self.link, self.jobs, self.events)
+        schedules = Schedules(self.timetable, self.link)
+        succession = Succession(self.timetable, self.link, self.peers)
         self.parking = Parking(self.link, self.session, self.pubsub, self.index, self.database)
         self.definitions = Definitions(self.link, self.pubsub, self.events, self.database)
         self.rehoming = Rehoming(self.link, self.session, self.pubsub, self.events, self.database, config.guard)
         rooms = Rooms(xmpp.domain)
         bulks = Bulks(self.link)
-        features = (self.jobs, self.peers, arrivals, self.index, self.schedules, succession, self.grants, self.parking)
+        features = (self.jobs, self.peers, arrivals, self.index, schedules, succession, self.grants, self.parking)
         entity = HypervisorEntity(self.link, (*features, self.rehoming, rooms, bulks, lodgers, maintenance))
         self.grants.actions = entity.actions
-        self.schedules.attach(self.dispatcher, entity, succession)
-        for feature in (bulks, lodgers, maintenance):
+        self.timetable.attach(self.dispatcher, entity, succession)
+        for feature in (bulks, lodgers, maintenance, schedules):
             feature.attach(self.dispatcher, entity)
         self.hypervisor = Contact(entity, self.session, self.dispatcher, self.authority, entity.presence, rooms)
         self.label.changed.append(self.hypervisor.refresh)
@@ -146,7 +148,7 @@ class Agent:
             self.pubsub.serve(self.grants),
             self.pubsub.serve(self.groups),
             self.health.run(self.link),
-            self.schedules.run(),
+            self.timetable.run(),
             self.pushes.run(),
             systemd.keep_watchdog_quiet(),
         )
@@ -172,7 +174,7 @@ class Agent:
 
     async def _close(self) -> None:
         await asyncio.gather(
-            self.jobs.drain(LAST_SECONDS), self.schedules.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS)
+            self.jobs.drain(LAST_SECONDS), self.timetable.drain(LAST_SECONDS), self.hypervisor.drain(LAST_SECONDS)
         )
         if self.session.online.is_set():
             with contextlib.suppress(IqError, IqTimeout, TimeoutError):

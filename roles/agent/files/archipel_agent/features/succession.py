@@ -23,8 +23,9 @@ from ..entity import Result
 from ..libvirt_link import Link, MachineState
 from ..recurrence import instant
 from .events import now
+from .orders import Order, Schedule
 from .peers import Peers
-from .schedule import Order, Schedule, Schedules
+from .timetable import Timetable
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,9 @@ REMEMBERED: t.Final = 10_000
 class Succession:
     """Both sides: ``hand_over`` of the one that a machine has left, ``inherit`` of the one where it is."""
 
-    def __init__(self, schedules: Schedules, link: Link, peers: Peers) -> None:
-        self._schedules = schedules
-        self._store = schedules.store
+    def __init__(self, timetable: Timetable, link: Link, peers: Peers) -> None:
+        self._timetable = timetable
+        self._store = timetable.store
         self._link = link
         self._peers = peers
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -62,7 +63,7 @@ class Succession:
         inherited = [_bound(uuid, untrusted) for untrusted in schedules or ()]
         database = self._store.database
         row = database.execute("SELECT taken FROM inherited WHERE token = ?", (token,)).fetchone()
-        taken = bool(row["taken"]) if row else self._schedules.is_here(uuid)
+        taken = bool(row["taken"]) if row else self._timetable.is_here(uuid)
         if row is None:
             with durably(self._store.database):
                 database.execute("INSERT INTO inherited VALUES (?, ?, ?)", (token, taken, now()))
@@ -75,7 +76,7 @@ class Succession:
                     # What somebody has made here since then stays; what we had before the machine left does not.
                     if there is None or there.leaving:
                         self._store.put(schedule)
-            self._schedules.wake()
+            self._timetable.wake()
         msg = f"The schedules of {uuid} are {'' if taken else 'not '}{self._link.name}'s."
         return {"changed": False, "msg": msg, "taken": taken}
 
@@ -109,7 +110,7 @@ class Succession:
 
     def _to_go(self, uuid: str) -> list[Schedule]:
         """What is to be handed over; what runs goes when it has ended."""
-        here = self._link.reachable and self._schedules.is_here(uuid)
+        here = self._link.reachable and self._timetable.is_here(uuid)
         found = self._store.all("machine = ?", uuid)
         return [
             schedule
