@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import Hypervisor
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.overview import Overview
 from ansible_collections.archipel.orchestrator.plugins.plugin_utils.hypervisor import HypervisorAction
 
 
 class ActionModule(HypervisorAction):
     """The action hypervisor_info of a hypervisor."""
 
-    owner = Hypervisor
+    owner = Overview

@@ -186,11 +186,11 @@ vms:
 """
 
 from ansible_collections.archipel.orchestrator.plugins.module_utils._module import run_action
-from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.hypervisor import Hypervisor
+from ansible_collections.archipel.orchestrator.plugins.module_utils.archipel.overview import Overview
 
 
 def main() -> None:
-    run_action(Hypervisor, "hypervisor_info")
+    run_action(Overview, "hypervisor_info")
 
 
 if __name__ == "__main__":

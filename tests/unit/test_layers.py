@@ -217,7 +217,7 @@ def test_roles_and_playbooks_call_modules_of_ansible_and_of_this_collection() ->
 
 def test_what_is_not_about_machines_loads_nothing_of_them() -> None:
     """A task compiles anew what its module loads: the definition of machines takes as long as all else together."""
-    light = ("networks", "nwfilters", "pools", "secrets", "volumes")
+    light = ("networks", "nwfilters", "overview", "pools", "secrets", "volumes")
     program = f"import sys\nfrom archipel import {', '.join(light)}\nprint(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str((ROOT / ROOTS["archipel"]).parent)}
     command = [sys.executable, "-c", program]

@@ -102,7 +102,7 @@ class Host:
         domain = by_uuid or by_name
         if domain is None:
             return None
-        # A task that is about networks, pools or secrets does not load all that a machine can be made of.
+        # A task that is not about machines does not load all that a machine can be made of.
         from .machine import Machine
 
         return Machine(self, domain)
@@ -115,6 +115,23 @@ class Host:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
                 return None
+
+    def states(self) -> list[tuple[t.Any, int, int]]:
+        """Each domain with its state and reason, in one call."""
+        handle = self.connection.handle
+        with doing(f"List the machines of {self.name}"):
+            try:
+                stats = handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+                return [(domain, found["state.state"], found["state.reason"]) for domain, found in stats]
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                    raise
+            domains = handle.listAllDomains()
+        found = []
+        for domain in domains:
+            with contextlib.suppress(NotFound), doing(f"Look at {domain.name()}"):
+                found.append((domain, *domain.state()))
+        return found
 
     def defaults(self, kind: str | None, arch: str | None) -> dict[str, str]:
         """Type, arch and machine of a new machine, as far as they are not asked for, the best that this host has."""

@@ -54,23 +54,6 @@ def _lifecycle_alone(given: t.Mapping[str, t.Any]) -> bool:
 class Machines(Host):
     """What can be asked of a hypervisor about its machines."""
 
-    def states(self) -> list[tuple[t.Any, int, int]]:
-        """Each domain with its state and reason, in one call."""
-        handle = self.connection.handle
-        with doing(f"List the machines of {self.name}"):
-            try:
-                stats = handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
-                return [(domain, found["state.state"], found["state.reason"]) for domain, found in stats]
-            except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
-                    raise
-            domains = handle.listAllDomains()
-        found = []
-        for domain in domains:
-            with contextlib.suppress(NotFound), doing(f"Look at {domain.name()}"):
-                found.append((domain, *domain.state()))
-        return found
-
     @action(
         permission="view",
         changes=False,
