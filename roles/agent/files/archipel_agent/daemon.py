@@ -17,6 +17,7 @@ from slixmpp.exceptions import IqError, IqTimeout
 
 from . import config as configuration
 from . import database, systemd
+from .accounts import Accounts
 from .authority import Authority
 from .config import Config, ConfigError
 from .contact import Contact
@@ -81,7 +82,8 @@ class Agent:
         self.pubsub = PubSub(xmpp.domain, self.session)
         self.events = Events(config.name, self.pubsub)
         self.jobs = Jobs(self.database, self.events)
-        self.peers = Peers(config.peers, config.libvirt.migration_uri, self.database)
+        accounts = Accounts(self.database)
+        self.peers = Peers(config.peers, config.libvirt.migration_uri, accounts)
         self.health = Health(self.database, config.state_dir / "agent.db")
         self.label = Label(config.site, config.coordinates, self.database)
         self.link = Link(config.libvirt.uri, config.name, self.peers, config.exchange, self.health, self.label)
@@ -105,7 +107,7 @@ class Agent:
         succession = Succession(self.timetable, self.link, self.peers)
         self.parking = Parking(self.link, self.session, self.pubsub, self.index, self.database)
         self.definitions = Definitions(self.link, self.pubsub, self.events, self.database)
-        self.rehoming = Rehoming(self.link, self.session, self.pubsub, self.events, self.database, config.guard)
+        self.rehoming = Rehoming(self.link, self.session, self.pubsub, self.events, accounts, config.guard)
         rooms = Rooms(xmpp.domain)
         bulks = Bulks(self.link)
         features = (self.jobs, self.peers, arrivals, self.index, schedules, succession, self.grants, self.parking)
@@ -121,7 +123,7 @@ class Agent:
             self.link,
             server,
             self.hypervisor,
-            self.database,
+            accounts,
             peers=self.peers,
             jobs=self.jobs,
             events=self.events,

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import secrets
-import sqlite3
 import typing as t
 
 import slixmpp
@@ -17,6 +15,7 @@ from archipel.lifecycle import RUNNING
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET
 
+from ..accounts import Accounts
 from ..authority import Authority
 from ..contact import Contact
 from ..dispatch import Dispatcher
@@ -50,7 +49,7 @@ class Contacts:
         link: Link,
         server: Server,
         hypervisor: Contact,
-        database: sqlite3.Connection,
+        accounts: Accounts,
         *,
         peers: Peers,
         jobs: Jobs,
@@ -63,7 +62,7 @@ class Contacts:
         self._link = link
         self._server = server
         self._hypervisor = hypervisor
-        self._database = database
+        self._accounts = accounts
         self._peers = peers
         self._jobs = jobs
         self._events = events
@@ -71,9 +70,7 @@ class Contacts:
         self._authority = authority
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._elsewhere = {
-            row["uuid"] for row in database.execute("SELECT uuid FROM accounts WHERE elsewhere").fetchall()
-        }
+        self._elsewhere = accounts.elsewhere()
         # The hypervisor's presence counts its machines; a thousand changes in a moment are one to tell.
         self._hypervisor_refresh: asyncio.TimerHandle | None = None
         # Other resources of a machine's own JID that are online: it seems to be there too.
@@ -162,16 +159,16 @@ class Contacts:
 
     def _mark_elsewhere(self, uuid: str, *, elsewhere: bool) -> None:
         (self._elsewhere.add if elsewhere else self._elsewhere.discard)(uuid)
-        self._database.execute("UPDATE accounts SET elsewhere = ? WHERE uuid = ?", (elsewhere, uuid))
+        self._accounts.mark(uuid, elsewhere=elsewhere)
 
     # One machine's contact
 
     async def _live(self, state: MachineState) -> None:
         uuid = state.uuid
         jid = f"{uuid}@{self._server.domain}/{self._link.name}"
-        if not self._account(uuid)["registered"]:
+        if self._accounts.registered(uuid) is None:
             await self._come_by_account(uuid)
-        session = Session(jid, lambda: t.cast(str, self._account(uuid)["password"]), self._server, one_of_many=True)
+        session = Session(jid, lambda: self._accounts.password(uuid), self._server, one_of_many=True)
         session.mend = lambda: self._own(uuid)
         rooms = Rooms(self._server.domain)
         entity = MachineEntity(self._link, state, rooms)
@@ -230,14 +227,6 @@ class Contacts:
 
     # Accounts
 
-    def _account(self, uuid: str) -> sqlite3.Row:
-        """The row of the account; made with a new password for a machine that was never here."""
-        self._database.execute(
-            "INSERT OR IGNORE INTO accounts (uuid, password) VALUES (?, ?)", (uuid, secrets.token_urlsafe(24))
-        )
-        row = self._database.execute("SELECT * FROM accounts WHERE uuid = ?", (uuid,)).fetchone()
-        return t.cast(sqlite3.Row, row)
-
     async def _come_by_account(self, uuid: str) -> None:
         for pause in HANDOVER_PAUSES:
             if await self._own(uuid):
@@ -254,7 +243,8 @@ class Contacts:
         session = self._hypervisor.session
         await session.online.wait()
         iq = session.client.make_iq_set(ito=self._server.domain)
-        iq.append(registration(uuid, self._account(uuid)["password"]))
+        password = self._accounts.password(uuid)
+        iq.append(registration(uuid, password))
         try:
             async with self._server.gate:
                 await iq.send(timeout=TIMEOUT)
@@ -265,11 +255,11 @@ class Contacts:
                 log.error("the server refuses an account for %s: %s. Is this hypervisor one of those that may"
                           " register machines?", uuid, error.format())  # fmt: skip
                 return False
-            password = await self._peers.handover(uuid)
-            if password in (None, self._account(uuid)["password"]):
+            given = await self._peers.handover(uuid)
+            if given is None or given == self._accounts.password(uuid):
                 return False
-            self._database.execute("UPDATE accounts SET password = ? WHERE uuid = ?", (password, uuid))
-        self._database.execute("UPDATE accounts SET registered = 1, elsewhere = 0 WHERE uuid = ?", (uuid,))
+            password = given
+        self._accounts.note(uuid, password)
         self._elsewhere.discard(uuid)
         return True
 

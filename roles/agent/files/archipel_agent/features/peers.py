@@ -9,7 +9,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import sqlite3
 import typing as t
 
 import slixmpp
@@ -31,6 +30,7 @@ from archipel.migration import QUESTIONS
 from archipel.preflight import Finding
 from slixmpp.exceptions import IqError, IqTimeout
 
+from ..accounts import Accounts
 from ..authority import PEER
 from ..entity import Result
 from ..libvirt_link import ARRIVING, LEFT, Link
@@ -56,13 +56,13 @@ class Peers:
     not received here now, where there is a reason. The core calls ``destination``, ``expected`` and ``call`` from its
     worker threads."""
 
-    def __init__(self, jids: t.Iterable[str], migration_uri: str | None, database: sqlite3.Connection) -> None:
+    def __init__(self, jids: t.Iterable[str], migration_uri: str | None, accounts: Accounts) -> None:
         self.jids = tuple(jids)
         self.migration_uri = migration_uri
         self.leaving: set[str] = set()
         self.returning: dict[str, dict[str, t.Any]] = {}
         self.closed: t.Callable[[str], str | None] = lambda uuid: None
-        self._database = database
+        self._accounts = accounts
         self._link: Link | None = None
         self._session: Session | None = None
         self._loop = asyncio.get_running_loop()
@@ -99,11 +99,11 @@ class Peers:
         state = await self._link.perform("reads", lambda hypervisor: _state_of(hypervisor, None, uuid))
         if state in ACTIVE:
             raise Conflict(f"The machine {uuid} is {state} on {self._link.name}.")
-        row = self._database.execute("SELECT password FROM accounts WHERE uuid = ? AND registered", (uuid,)).fetchone()
-        if row is None:
+        password = self._accounts.registered(uuid)
+        if password is None:
             raise NotFound(f"{self._link.name} does not know the account of {uuid}.")
         log.info("the account of %s is handed over", uuid)
-        return {"changed": False, "password": row["password"]}
+        return {"changed": False, "password": password}
 
     @action(permission=PEER, changes=False, name="inspect", says=_told)
     async def answer_inspect(

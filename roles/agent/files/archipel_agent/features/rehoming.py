@@ -15,7 +15,6 @@ import asyncio
 import dataclasses
 import logging
 import re
-import sqlite3
 import typing as t
 
 from archipel import parking
@@ -30,6 +29,7 @@ from archipel.rehoming import give_up, to_start
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream import ET
 
+from ..accounts import Accounts
 from ..config import Guard
 from ..entity import Result
 from ..libvirt_link import Link
@@ -89,13 +89,13 @@ class Rehoming:
         session: Session,
         pubsub: PubSub,
         events: Events,
-        database: sqlite3.Connection,
+        accounts: Accounts,
         guard: Guard | None,
     ) -> None:
         self._link = link
         self._pubsub = pubsub
         self._events = events
-        self._database = database
+        self._accounts = accounts
         self._guard = guard
         # Whether machines of this hypervisor are being claimed by others.
         self._waits = False
@@ -210,10 +210,7 @@ class Rehoming:
             if (await self._back(claim.source)).get("fence") == claim.fence:
                 raise Conflict(f"{claim.source} has come back behind this fence, and has {definition.name}.")
             if password is not None:
-                self._database.execute(
-                    "INSERT OR REPLACE INTO accounts (uuid, password, registered) VALUES (?, ?, 1)",
-                    (claim.uuid, password),
-                )
+                self._accounts.note(claim.uuid, password)
             await self._link.perform(
                 "changes", lambda h: parking.define(h, definition.xml, autostart=definition.autostart)
             )
