@@ -86,7 +86,9 @@ class Bulk:
         known = {argument.name for argument in declared.arguments}
         said = {"name", "names", "uuid", _CHECK} & {*self.arguments}
         if said:
-            raise InvalidArgument(f"arguments: {', '.join(sorted(said))} cannot be among them.")
+            raise InvalidArgument(
+                f"arguments: {', '.join(sorted(said))} cannot be among them: what they say is said beside them."
+            )
         own = self.action in of_machine
         # What the machine is afterwards is told nobody.
         more = {"brief": True, **({_CHECK: True} if self.check else {})}

@@ -189,7 +189,8 @@ class Connection:
     def handle(self) -> t.Any:
         """The ``virConnect``; Unavailable when there is none."""
         if self._virconnect is None or self._closed.is_set():
-            raise Unavailable(f"The connection to libvirt at {self.uri or 'the default hypervisor'} is closed.")
+            where = self.uri or "the default hypervisor"
+            raise Unavailable(f"The connection to libvirt at {where} is closed; when libvirtd runs there, ask again.")
         return self._virconnect
 
     @property

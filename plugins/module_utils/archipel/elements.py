@@ -309,7 +309,7 @@ def _number(text: str) -> int:
 
 def storable(text: t.Any, where: str) -> None:
     if isinstance(text, str) and xmltree.UNSTORABLE.search(text):
-        raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry.")
+        raise InvalidDefinition(f"{where}: has a control character, which XML cannot carry; leave it out.")
 
 
 def refuse_unknown(untrusted: t.Mapping[t.Any, t.Any], known: t.Iterable[str], where: str) -> None:

@@ -88,7 +88,7 @@ def _decoded(value: str, encoding: str) -> bytes:
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidArgument("value: is not base64.") from None
+        raise InvalidArgument("value: it is not base64; encode it, or leave encoding out.") from None
 
 
 class _Work:
@@ -108,7 +108,8 @@ class _Work:
             by_usage = _lookup(self.handle.secretLookupByUsage, _USAGES[self.usage_type][1], self.usage)
         if self.uuid and by_usage is not None and by_usage.UUIDString() != self.uuid:
             raise Conflict(
-                f"The secret for {self.usage_type} {self.usage} has the UUID {by_usage.UUIDString()}, not {self.uuid}."
+                f"The secret for {self.usage_type} {self.usage} has the UUID {by_usage.UUIDString()}, not {self.uuid};"
+                " give one of them."
             )
         if by_uuid is not None and self.usage_type and by_usage is None:
             raise Conflict(f"The secret {self.uuid} is for something else, which cannot be changed; remove it first.")
@@ -131,8 +132,9 @@ class _Work:
         else:
             node = self._document()
             changes = ELEMENT.compare(node, named)
-            if any(change.path == "private" for change in changes):
-                raise Conflict(f"{self.who} was made with another private, which cannot be changed; remove it first.")
+            for change in changes:
+                if change.path == "private":
+                    raise Conflict(f"{self.who} cannot be changed from private: {bool(change.old)}; remove it first.")
             ELEMENT.write(node, {change.path: change.new for change in changes})
         if changes:
             # A new one would be of no use without its value.

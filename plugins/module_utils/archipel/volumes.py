@@ -403,7 +403,9 @@ class _Work:
                     " place; delete it first, or give another name."
                 )
         if "encryption" in values and node.find("target/encryption") is None:
-            raise Conflict(f"The volume {self.who} is not encrypted, which does not change in place.")
+            raise Conflict(
+                f"The volume {self.who} is not encrypted, which does not change in place; make another volume."
+            )
         if "content" in values and values["content"].get("update") == "always":
             self._plan_content(values["content"])
         if "size" in values:

@@ -178,7 +178,7 @@ def _jid(untrusted: str) -> slixmpp.JID:
     try:
         return slixmpp.JID(untrusted)
     except slixmpp.InvalidJID:
-        raise InvalidArgument(f"{untrusted[:80]!r} is no JID.") from None
+        raise InvalidArgument(f"{untrusted[:80]!r} is no JID, like alice@example.org.") from None
 
 
 def _no_machine(name: str | None, uuid: str | None) -> NotFound:

@@ -346,7 +346,7 @@ class Rooms:
         try:
             return (await iq.send(timeout=TIMEOUT)).xml
         except IqTimeout:
-            raise Unavailable("The server does not answer.") from None
+            raise Unavailable("The XMPP server does not answer me; ask again.") from None
 
 
 # As machines have them: a right to one of them is enough.

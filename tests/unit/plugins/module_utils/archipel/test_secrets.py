@@ -83,7 +83,7 @@ def test_every_usage_is_told(vault: Run, usage_type: str) -> None:
 def test_a_new_secret_gets_the_uuid_that_is_asked(vault: Run) -> None:
     uuid = "00000000-0000-4000-8000-000000000001"
     assert vault(uuid=uuid.upper(), **CEPH)["secret"]["uuid"] == uuid
-    with pytest.raises(Conflict, match=f"has the UUID {uuid}"):
+    with pytest.raises(Conflict, match=f"has the UUID {uuid}, .*; give one of them"):
         vault(uuid="00000000-0000-4000-8000-000000000002", **CEPH)
     with pytest.raises(Conflict, match="is for something else"):
         vault(uuid=uuid, usage_type="tls", usage="x")
@@ -94,7 +94,7 @@ def test_every_attribute_is_compared(vault: Run) -> None:
     for attribute in ELEMENT.attributes:
         value = "text" if attribute.type is str else True
         if attribute.key == "private":
-            with pytest.raises(Conflict, match="another private"):
+            with pytest.raises(Conflict, match="cannot be changed from private: False; remove it"):
                 vault(**CEPH, private=True)
             continue
         changes = vault(**CEPH, **{attribute.key: value})["changes"]
@@ -108,7 +108,7 @@ def test_every_attribute_is_compared(vault: Run) -> None:
         ({"usage": "x"}, "go together"),
         ({"usage_type": "tls"}, "go together"),
         ({"usage_type": "nfs", "usage": "x"}, "volume"),
-        ({**CEPH, "value": VALUE, "encoding": "base64"}, "is not base64"),
+        ({**CEPH, "value": VALUE, "encoding": "base64"}, "it is not base64; encode it"),
         ({**CEPH, "value": [VALUE]}, "is not of type str"),
     ],
 )
