@@ -18,7 +18,8 @@ description:
   - Each machine is claimed by one hypervisor only. What has been re-homed stays so when the task runs again; the dead
     hypervisor finds out when it comes back, and gives those machines up.
   - A hypervisor that starts its machines by itself at boot starts them before its agent can look. Where hypervisors are
-    to be re-homed, set C(agent_guard_autostart) of the role C(agent).
+    to be re-homed, set C(agent_guard_autostart) of the role C(agent). Of one that is not known to have it, the task
+    warns; no fence keeps people from turning a hypervisor on.
 author:
   - Archipel contributors (@archipel-orchestrator)
 extends_documentation_fragment:
@@ -182,7 +183,7 @@ vms:
       description: "Of one that failed: C(code) is the kind of failure, then C(msg), and C(changes) before it."
       type: dict
 warnings:
-  description: What of the machines was not kept, or stays on the dead hypervisor.
+  description: What of the machines was not kept, or stays on the dead hypervisor, and what may happen when it is back.
   type: list
   elements: str
   returned: success

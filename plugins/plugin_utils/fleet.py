@@ -68,7 +68,8 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Hypervisor:
-    """A hypervisor. ``online`` says whether it answered."""
+    """A hypervisor. ``guard`` says whether it starts machines at boot only when it knows that they may, as far as its
+    agent tells that; ``online``, whether it answered."""
 
     name: str
     hostname: str
@@ -80,6 +81,7 @@ class Hypervisor:
     site: str | None = None
     coordinates: dict[str, float] | None = None
     maintenance: dict[str, str] | None = None
+    guard: bool | None = None
     uri: str | None = None
     online: bool = True
 
@@ -97,6 +99,7 @@ class Hypervisor:
             site=next(iter(_tags([untrusted.get("site")])), None),
             coordinates=_coordinates(untrusted.get("coordinates")),
             maintenance=_maintenance(untrusted.get("maintenance")),
+            guard=guard if isinstance(guard := untrusted.get("guard"), bool) else None,
         )
 
 

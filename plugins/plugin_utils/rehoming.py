@@ -58,7 +58,8 @@ class Rehoming:
     def run(self, *, check: bool) -> dict[str, t.Any]:
         """The task's result."""
         fleet = from_platform(self._client, stale=True)
-        if self._name not in {hypervisor.name for hypervisor in fleet.hypervisors}:
+        dead = next((hypervisor for hypervisor in fleet.hypervisors if hypervisor.name == self._name), None)
+        if dead is None:
             raise errors.NotFound(f"The platform knows no hypervisor {self._name!r}.")
         patterns = self._parameters["machines"]
         meant = [
@@ -70,6 +71,13 @@ class Rehoming:
         foreign = sorted(machine.name for machine in meant if not machine.managed)
         moves = self._plan(fleet, [machine for machine in meant if machine.managed])
         warnings = [f"{name} is not managed, so nobody has kept what it was." for name in foreign]
+        if moves and not dead.guard:
+            # No fence prevents that: whoever turns it on again has not seen it.
+            warnings.append(
+                f"{self._name} is not known to have a guard: when it is turned on, it may start its machines before its"
+                " agent has found out that they have another home. Keep it from its storage until its agent is online."
+                " On hypervisors that are to be re-homed set agent_guard_autostart, of the role agent."
+            )
         fence, told = self._fence(meant, needed=bool(moves), check=check)
         with concurrent.futures.ThreadPoolExecutor(max(1, self._parameters["max_parallel"])) as pool:
             vms = list(pool.map(functools.partial(self._rehome, fence=fence, check=check), moves))

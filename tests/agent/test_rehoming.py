@@ -207,6 +207,7 @@ async def test_machines_start_when_it_is_known_that_they_may(
         async with world.person("hv2", resource="beside") as claiming:
             await claiming.publish(rehoming.NODE, claim.item, claim.as_data())
             async with world.running(config) as agent:
+                await items(admin, index.NODE, lambda found: found.get("hypervisor:hv1", {}).get("guard") is True)
                 await admin.until(lambda: admin.events("rehomed"))
                 await agent.rehoming.flush()
                 assert (held.exists(), beside.lookupByName("kept").isActive()) == (True, 0)

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("shared_pool")]
 
 VM: t.Final = "archipel.orchestrator.vm"
 REHOME: t.Final = "archipel.orchestrator.hypervisor_rehome"
+PLAYBOOK: t.Final = "archipel.orchestrator.rehome"
 LOST: t.Final = "lost1"
 STAYS: t.Final = "stays1"
 OCTET: t.Final = 112
@@ -46,7 +47,7 @@ def wait(reached: t.Callable[[], bool], what: str, seconds: float = 60) -> None:
 
 def rehome(story: Story, *arguments: str, **variables: t.Any) -> dict[str, int]:
     given = json.dumps({"dead": "hv1", "machines": [LOST], **variables})
-    return story.playbook("archipel.orchestrator.rehome", "--extra-vars", given, *arguments)
+    return story.playbook(PLAYBOOK, "--extra-vars", given, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,7 @@ def test_without_power_it_is_re_homed_once(guarded: Story, lab: Lab) -> None:
     network.set_link(hosts.interface(lab, host("hv1")), up=False)
     hosts.crash(lab, host("hv1"))
     rehome(guarded, "--check", confirmed_by="this test")
+    assert "is not known to have a guard" not in (lab.logs / f"{PLAYBOOK}.log").read_text()
     assert LOST not in defined(guarded, "hv2")
     assert rehome(guarded, confirmed_by="this test") == {"localhost": 1}
     assert guarded.count(address=f"{lab.network}.{OCTET}") > 0

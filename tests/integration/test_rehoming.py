@@ -50,6 +50,11 @@ def platform_of_two(platform: t.Any, over: t.Callable[[str], t.Any]) -> t.Iterat
                 owner.retract(node, item)
 
 
+def guardless(name: str, result: dict[str, t.Any]) -> bool:
+    """Whether it is warned of the hypervisor's return."""
+    return any(said.startswith(f"{name} is not known to have a guard") for said in result.get("warnings", ()))
+
+
 def test_a_machine_of_a_dead_hypervisor_comes_up_once(
     platform: t.Any, platform_of_two: Service, over: t.Callable[[str], t.Any], tmp_path: pathlib.Path
 ) -> None:
@@ -72,6 +77,7 @@ def test_a_machine_of_a_dead_hypervisor_comes_up_once(
     ]
     assert (plan["changes"], plan["changed"], done["failed"]) == (done["changes"], True, False)
     assert (again["changed"], again["failed"], again["changes"]) == (False, False, [])
+    assert [guardless("hv2", result) for result in (plan, done, again)] == [True, True, False]
     assert cut.exists()
     assert not Rehoming(platform_of_two.client, task, print)._take_account(UUID.replace("7d", "5d"), "no such account")
     fence = platform_of_two.items("/archipel/fences")["hv2"].data

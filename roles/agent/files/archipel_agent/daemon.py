@@ -91,7 +91,8 @@ class Agent:
         self.groups = Groups(self.authority, self.session, self.pubsub, self.database)
         self.peers.attach(self.link, self.session)
         self.events.watch(self.link)
-        self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database)
+        guarded = config.guard is not None
+        self.index = Index(self.link, config.jid, self.label, self.pubsub, self.database, guarded=guarded)
         lodgers = Lodgers(self.link, self.jobs, self.database)
         arrivals = Arrivals(self.link, self.peers, self.jobs, lodgers)
         maintenance = Maintenance(self.label, self.link, self.peers, arrivals, self.database)

@@ -41,9 +41,21 @@ COPIED: t.Final = ("name", "state", "managed", "tags", "memory", "vcpus", "addre
 
 
 class Index:
-    def __init__(self, link: Link, jid: str, label: Label, pubsub: PubSub, database: sqlite3.Connection) -> None:
+    """``guarded`` says whether machines are held back at boot until it is known whether they may start."""
+
+    def __init__(
+        self,
+        link: Link,
+        jid: str,
+        label: Label,
+        pubsub: PubSub,
+        database: sqlite3.Connection,
+        *,
+        guarded: bool,
+    ) -> None:
         self._link = link
         self._jid = jid
+        self._guarded = guarded
         self._pubsub = pubsub
         self._database = database
         self._own = f"hypervisor:{link.name}"
@@ -164,6 +176,7 @@ class Index:
             **{key: told[key] for key in ("site", "coordinates", "maintenance", "tags", "hostname")},
             **{key: told[key] for key in ("type", "cpus", "memory", "libvirt_version")},
             "agent_version": __version__,
+            "guard": self._guarded,
             "machines": told["machines"]["total"],
         }
 
