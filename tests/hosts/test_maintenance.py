@@ -1,8 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hypervisor is emptied, and its machines come home. What earlier tests left running there is off meanwhile: some of
-its disks have copies on both sides, which only libvirt tells from shared ones."""
+"""A hypervisor is emptied, and its machines come home. What earlier tests left running there is off meanwhile."""
 
 from __future__ import annotations
 
@@ -18,24 +17,28 @@ pytestmark = pytest.mark.timeout(600)
 
 Play = t.Callable[..., list[dict[str, t.Any]]]
 VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
+VOLUME: t.Final = "archipel.orchestrator.volume"
 MAINTENANCE, INFO = "archipel.orchestrator.hypervisor_maintenance", "archipel.orchestrator.hypervisor_info"
-# Two that move, one that does not since its disk is on hv1 alone, and one that is off.
+# Two that move, one that does not since its disk is on hv1 alone, and one that is off, whose disk is there, too.
 OCTETS: t.Final = {"away1": 121, "away2": 122, "stays1": 123, "off1": 124}
+IMAGES: t.Final = "/var/lib/libvirt/images"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def machines(platform: Story, play: Play, tiny: t.Callable[[str, int], dict[str, t.Any]]) -> t.Iterator[None]:
     others = platform.on("hv1", "virsh list --name --persistent").split()
     for name in others:
         platform.on("hv1", f"virsh -q destroy {name}")
     asked = {name: tiny(name, octet) for name, octet in OCTETS.items()}
-    asked["stays1"]["disks"] = [{"pool": "default", "size": 1, "format": "qcow2"}]
+    for name in ("stays1", "off1"):
+        asked[name]["disks"] = [{"pool": "default", "size": 1, "format": "qcow2"}]
     states = {**dict.fromkeys(OCTETS, "running"), "off1": "present"}
     made = play("xmpp", *({VM: {**asked[name], "state": states[name]}} for name in OCTETS))
     assert not [result["msg"] for result in made if result["failed"]]
     yield
     goes = {"state": "absent", "force": True, "remove_volumes": "owned"}
     play("xmpp", {MAINTENANCE: {"state": "absent"}}, *({VM: {"name": name, **goes}} for name in OCTETS))
+    platform.on("hv2", f"rm -f {IMAGES}/stays1.qcow2 {IMAGES}/off1.qcow2 && virsh -q pool-refresh default")
     for name in others:
         platform.on("hv1", f"virsh -q start {name}")
 
@@ -76,3 +79,27 @@ def test_a_hypervisor_is_emptied_and_its_machines_come_home(platform: Story, pla
     assert "away2: It is not on hv2 any more" in home["msg"]
     assert (here(platform, "hv1"), here(platform, "hv2")) == ({"away1", "stays1"}, set())
     assert platform.count(address=address) > counted
+
+
+@pytest.mark.usefixtures("machines")
+def test_copies_that_stay_behind_are_nobodys_disks(platform: Story, play: Play) -> None:
+    """Those of machines that run are written over when they come home; of one that is off it is told what to remove."""
+    away = {MAINTENANCE: {"copy_storage": "all", "evacuate": True}}
+    home = {MAINTENANCE: {"state": "absent"}}
+    done, back = play("xmpp", away, home)
+    assert not done["failed"], done["msg"]
+    told = {vm["name"]: vm["error"]["msg"] for vm in back["vms"] if "error" in vm}
+    assert (back["failed"], told.keys()) == (True, {"off1"})
+    assert f"{IMAGES}/off1.qcow2 is on hv1 already; remove it there (module volume)" in told["off1"]
+    assert (here(platform, "hv1"), here(platform, "hv2", "shutoff")) == ({"away1", "stays1"}, {"off1"})
+
+    removed, back = play("xmpp", {VOLUME: {"pool": "default", "name": "off1.qcow2", "state": "absent"}}, home)
+    assert (removed["failed"], back["failed"]) == (False, False), (removed["msg"], back["msg"])
+    assert here(platform, "hv1", "shutoff") == {"off1"}
+
+    (refused,) = play("xmpp", {MAINTENANCE: {"evacuate": True}})
+    for name, remedy in (("stays1", "use"), ("off1", "remove it there (module volume) and use")):
+        msg = f"{name} cannot move: {IMAGES}/{name}.qcow2 is there, but is not the disk vda"
+        assert msg in refused["msg"]
+        assert f"Where the two share no storage, {remedy} copy_storage: all." in refused["msg"]
+    assert (here(platform, "hv1"), here(platform, "hv2")) == ({"away1", "stays1"}, set())

@@ -13,6 +13,7 @@ import typing as t
 import pytest
 
 from lab.plan import Lab, host
+from lab.steps import LabError
 from lab.story import Story
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("shared_pool")]
@@ -72,6 +73,13 @@ def test_a_machine_starts_with_a_disk_on_shared_storage(
     disk = {"pool": "shared", "size": 1, "format": "qcow2"}
     platform.module("hv1", VM, via="xmpp", state="running", disks=[disk], **tiny(NAME, OCTET))
     assert page() > 0
+
+
+@pytest.mark.parametrize("via", ["xmpp", "libvirt"])
+def test_its_disk_is_not_copied_over_itself(platform: Story, via: str) -> None:
+    """Both sides see when it was changed last, and that it is the same."""
+    with pytest.raises(LabError, match=f"{DISK} is the same on both sides"):
+        move(platform, via, "hv1", "hv2", check=True, copy_storage="all")
 
 
 @pytest.mark.parametrize("via", ["xmpp", "libvirt"])

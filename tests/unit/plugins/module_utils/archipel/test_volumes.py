@@ -565,7 +565,7 @@ def test_a_volume_that_hosts_share_is_told_from_a_copy(store: t.Any) -> None:
         ({}, {}, None),
     ],
 )
-def test_what_is_not_known_of_a_volume_speaks_neither_for_nor_against_it(
+def test_a_volume_is_known_by_what_both_hosts_can_tell_of_it(
     here: dict[str, t.Any], there: dict[str, t.Any], same: bool | None
 ) -> None:
     seen = storage.Identity("/dev/vg/a", **here)
