@@ -220,7 +220,7 @@ class Arrivals:
         left = await self._lodgers.room() if memory else 0
         if memory and memory + reserve > left:
             there = f"{self._link.name} has {max(left - reserve, 0)} MiB of memory left by now"
-            raise Conflict(f"{name} was not moved: it needs {memory} MiB, and {there}.")
+            raise Conflict(f"{name} was not moved: it needs {memory} MiB, and {there}. Plan anew, or make room there.")
         agreed = {"uuid": uuid, "name": name, "source": peer.local, "disks": new, "returns": returns}
         subjects = tuple(sorted((uuid, name)))
         job = Job(new_id(), EXPECT, "hypervisor", self._link.name, peer.bare, "adhoc", agreed, subjects)
