@@ -12,7 +12,7 @@ import typing as t
 from ..module_utils._arguments import BULK, arguments_of
 from ..module_utils.archipel import errors
 from ..module_utils.archipel.bulk import together
-from ..module_utils.archipel.machines import fits
+from ..module_utils.archipel.selection import fits
 from .action import harmless
 from .fleet import from_platform
 from .hypervisor import HypervisorAction

@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 
 from ..module_utils.archipel import errors
 from ..module_utils.archipel.lifecycle import RUNNING
-from ..module_utils.archipel.machines import fits
+from ..module_utils.archipel.selection import fits
 from .fleet import INDEX, Fleet, Hypervisor, Machine, from_platform
 from .pubsub import Payload, Service
 from .xmpp import COMMANDS, Client

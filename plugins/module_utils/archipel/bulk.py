@@ -18,7 +18,8 @@ from .actions import ASKER, MACHINE, NO_PROGRESS, Action, Names, Phrase, Progres
 from .errors import ArchipelError, InvalidArgument, Unavailable
 from .host import Check
 from .lifecycle import STATES, Asked
-from .machines import M, Selector, of_all
+from .machines import of_all
+from .selection import M, Selector
 
 MOST_AT_ONCE: t.Final = 64
 # Of the failures so many are in the sentence; all of them are in the list.

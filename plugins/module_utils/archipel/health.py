@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
 import os
 import pathlib
 import time
@@ -22,6 +21,7 @@ from . import xmltree
 from .actions import Result
 from .connection import doing, libvirt
 from .errors import InvalidArgument, Unsupported
+from .selection import fits
 
 if t.TYPE_CHECKING:
     from .host import Host
@@ -111,7 +111,7 @@ def _statistics(host: Host, patterns: t.Sequence[str], *, disks: bool) -> list[t
     domains = [
         domain
         for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-        if any(pattern in ("*", domain.name()) or fnmatch.fnmatchcase(domain.name(), pattern) for pattern in patterns)
+        if any(fits(domain.name(), pattern) for pattern in patterns)
     ]
     groups = libvirt.VIR_DOMAIN_STATS_INTERFACE
     if disks:

@@ -16,13 +16,13 @@ from .clones import Clones
 from .console import Consoles
 from .errors import ArchipelError
 from .machine import Machine
-from .machines import Selectable
 from .moves import Moves
 from .networks import Networks
 from .nwfilters import NwFilters
 from .overview import Overview
 from .pools import Pools
 from .secrets import Secrets
+from .selection import Selectable
 from .snapshots import Snapshots
 from .tagging import Tagging
 from .volumes import Volumes

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
-import functools
 import typing as t
 
 from . import belongings
@@ -21,6 +19,7 @@ from .errors import ArchipelError, InvalidArgument, NotFound, OperationFailed, U
 from .host import Check, Host, Uuid, canonical_uuid
 from .lifecycle import STATES, Asked, reason_name, state_name
 from .machine import WAIT_TIMEOUT, AddressSource, Condition, ForceAfter, Machine, Timeout, Wait
+from .selection import Candidate, fits, is_pattern
 
 ApplyMode = t.Annotated[
     Apply,
@@ -32,8 +31,6 @@ RemoveVolumes = t.Annotated[
     "Which volumes go too: none, those that were made for this machine, or all of its disks. Media, shared, read-only"
     " and backing files stay, and so does what another machine uses.",
 ]
-
-_PATTERN: t.Final = frozenset("*?[")  # what makes a name a pattern
 
 
 # Of vm, what can be said beside a state without defining anything; what else is given says what it says by default.
@@ -112,7 +109,7 @@ class Machines(Host):
         handle = self.connection.handle
         if uuid is not None:
             domain = self._lookup(handle.lookupByUUIDString, uuid)
-        elif name is not None and names is None and not _PATTERN & set(name):
+        elif name is not None and names is None and not is_pattern(name):
             domain = self._lookup(handle.lookupByName, name)
         else:
             return self._survey()
@@ -220,7 +217,7 @@ class Machines(Host):
         there: list[str] | None = None
         meant: list[str] = []
         for name in names:
-            if _PATTERN & set(name) and self.find(name=name) is None:
+            if is_pattern(name) and self.find(name=name) is None:
                 if there is None:
                     with doing(f"List the machines of {self.name}"):
                         there = sorted(domain.name() for domain in self.connection.handle.listAllDomains())
@@ -287,7 +284,7 @@ class Machines(Host):
             for machine in sorted(machines, key=lambda m: m.name)
             if (not name or fits(machine.name, name)) and wanted in (None, machine.uuid)
         ]
-        if not meant and not (name and _PATTERN & set(name)):
+        if not meant and not (name and is_pattern(name)):
             raise NotFound(f"There is no machine {name or uuid!r} on {self.name}.")
         managed = state == "present"
         changes: list[Change] = []
@@ -319,87 +316,3 @@ class Machines(Host):
 def of_all(vms: t.Iterable[t.Mapping[str, t.Any]]) -> list[Result]:
     """The changes of several machines, each with whose it is."""
     return [{**change, "path": f"{vm['name']}.{change['path']}"} for vm in vms for change in vm["changes"]]
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Whether a machine of that name is meant; a name means itself, whatever its signs mean in a pattern."""
-    return name == pattern or fnmatch.fnmatchcase(name, pattern)
-
-
-class Selectable(t.Protocol):
-    """A machine of which is known by what it can be selected."""
-
-    @property
-    def uuid(self) -> str:
-        """As libvirt writes it."""
-
-    @property
-    def name(self) -> str:
-        """Unique on its hypervisor."""
-
-    @property
-    def state(self) -> str:
-        """In libvirt's words."""
-
-    @property
-    def tags(self) -> t.Collection[str]:
-        """Empty where they do not matter."""
-
-
-class Candidate(t.NamedTuple):
-    """As libvirt tells of it."""
-
-    uuid: str
-    name: str
-    state: str
-    tags: t.Collection[str]
-
-
-M = t.TypeVar("M", bound=Selectable)
-
-
-@dataclasses.dataclass(frozen=True)
-class Selector:
-    """The machines that fit any of ``machines`` (names, patterns, UUIDs), all ``tags`` and any of ``states``, as far as
-    they are given: None is whatever it is, an empty list of names is no machine."""
-
-    machines: t.Sequence[str] | None = None
-    tags: t.Sequence[str] = ()
-    states: t.Sequence[str] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.tags) or self.machines is not None or self.states is not None
-
-    @functools.cached_property
-    def _exact(self) -> frozenset[str]:
-        return frozenset(self.machines or ())
-
-    @functools.cached_property
-    def _uuids(self) -> frozenset[str]:
-        return frozenset(map(str.lower, self.machines or ()))
-
-    @functools.cached_property
-    def _patterns(self) -> tuple[str, ...]:
-        return tuple(name for name in self.machines or () if _PATTERN & {*name})
-
-    def means(self, machine: Selectable) -> bool:
-        return (
-            (self.machines is None or self._names(machine))
-            and {*machine.tags}.issuperset(self.tags)
-            and (self.states is None or machine.state in self.states)
-        )
-
-    def _names(self, machine: Selectable) -> bool:
-        named = machine.name in self._exact or machine.uuid in self._uuids
-        return named or any(fits(machine.name, pattern) for pattern in self._patterns)
-
-    def choose(self, there: t.Iterable[M]) -> tuple[list[M], list[str]]:
-        """Those that are meant, in order of their names, and what is named and is none of ``there``."""
-        machines = list(there)
-        names, uuids = {machine.name for machine in machines}, {machine.uuid for machine in machines}
-        missing = [
-            name
-            for name in self.machines or ()
-            if name not in names and name.lower() not in uuids and name not in self._patterns
-        ]
-        return sorted(filter(self.means, machines), key=lambda machine: machine.name), missing

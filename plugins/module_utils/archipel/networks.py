@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import fnmatch
 import typing as t
 
 from . import network, xmltree
@@ -25,6 +24,7 @@ from .host import MAX_NAME, Check, Host, canonical_uuid
 from .nested import Edit, Mode
 from .network_definition import NOTHING, NetworkDefinition
 from .plan import Plan
+from .selection import fits
 
 NetworkState = t.Literal["present", "absent", "active", "inactive"]
 Apply = t.Literal["live", "config", "restart"]
@@ -70,7 +70,7 @@ class Networks(Host):
             found = {virnetwork.name(): virnetwork for virnetwork in self.connection.handle.listAllNetworks()}
         networks = []
         for key in sorted(found):
-            if name is not None and name != key and not fnmatch.fnmatchcase(key, name):
+            if name is not None and not fits(key, name):
                 continue
             # A network may go between the list and the look; then there is nothing to tell of it.
             with contextlib.suppress(NotFound):

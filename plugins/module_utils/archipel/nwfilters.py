@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import fnmatch
 import ipaddress
 import re
 import typing as t
@@ -24,6 +23,7 @@ from .errors import ArchipelError, Conflict, InvalidDefinition, NotFound
 from .host import Check, Host
 from .nested import Known, Nested, Values
 from .plan import Plan
+from .selection import fits
 
 PROTOCOLS: t.Final = (
     "all", "tcp", "udp", "udplite", "sctp", "icmp", "igmp", "esp", "ah",
@@ -297,7 +297,7 @@ class NwFilters(Host):
         machines = self._filtered()
         found = []
         for key in sorted(filters):
-            if name is None or name == key or fnmatch.fnmatchcase(key, name):
+            if name is None or fits(key, name):
                 found.append(self._describe_filter(key, filters, machines))
         return {"changed": False, "nwfilters": found}
 

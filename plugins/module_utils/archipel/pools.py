@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import functools
 import typing as t
 
@@ -18,6 +17,7 @@ from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition,
 from .host import Check, Host, canonical_uuid
 from .plan import Plan
 from .pool import KINDS, NOTHING, PoolDefinition, describe, differences, document
+from .selection import fits
 from .size import Size
 
 PoolState = t.Literal["present", "absent", "active", "inactive"]
@@ -47,7 +47,7 @@ class Pools(Host):
             pools = {found.name(): found for found in self.connection.handle.listAllStoragePools()}
         described = []
         for each in sorted(pools):
-            if name is None or each == name or fnmatch.fnmatchcase(each, name):
+            if name is None or fits(each, name):
                 # A pool may go between the list and the look.
                 with contextlib.suppress(NotFound):
                     told = describe(pools[each])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
 import functools
 import os
 import time
@@ -21,6 +20,7 @@ from .errors import ArchipelError, Conflict, InvalidArgument, InvalidDefinition,
 from .host import Check, Host
 from .plan import Plan
 from .pool import KINDS
+from .selection import fits
 from .size import Bytes, Size, about
 from .volume import NOTHING, VolumeDefinition, as_backing, describe, format_of
 
@@ -65,13 +65,14 @@ class Volumes(Host):
         handle = self.connection.handle
         with doing(f"List the storage pools of {self.name}"):
             active = handle.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-            pools = sorted((each for each in active if _fits(each.name(), pool)), key=lambda each: each.name())
+            meant = [each for each in active if pool is None or fits(each.name(), pool)]
+            pools = sorted(meant, key=lambda each: each.name())
         machines = storage.users(handle)
         volumes = []
         for where in pools:
             # A pool or a volume may go between the list and the look.
             with contextlib.suppress(NotFound), doing(f"List the volumes of pool {where.name()}"):
-                found = [volume for volume in where.listAllVolumes() if _fits(volume.name(), name)]
+                found = [volume for volume in where.listAllVolumes() if name is None or fits(volume.name(), name)]
                 for volume in sorted(found, key=lambda volume: volume.name()):
                     with contextlib.suppress(NotFound):
                         volumes.append(describe(handle, volume, where.name(), machines))
@@ -487,10 +488,6 @@ class _Work:
 
 def _nothing() -> None:
     """Of a plan that is never run."""
-
-
-def _fits(name: str, pattern: str | None) -> bool:
-    return pattern is None or name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _written(value: t.Any) -> t.Any:

@@ -10,8 +10,8 @@ import typing as t
 from archipel.actions import MACHINE, Action, Progress, actions_of
 from archipel.host import canonical_uuid
 from archipel.hypervisor import ACTIONS
-from archipel.machines import fits
 from archipel.rights import Place
+from archipel.selection import fits, is_pattern
 
 from .entity import Presence, Result, lane_of, with_progress
 from .libvirt_link import Link, MachineState
@@ -81,7 +81,7 @@ class HypervisorEntity:
             # One by its UUID is asked for thousands of times in a row.
             return [machines[uuid] for uuid in uuids & machines.keys()], uuids - machines.keys()
         known = {state.name: state for state in machines.values()}
-        patterns = [name for name in names - known.keys() if "*" in name or "?" in name or "[" in name]
+        patterns = [name for name in names - known.keys() if is_pattern(name)]
         found = [
             state
             for name, state in known.items()

@@ -14,7 +14,7 @@ from archipel.actions import Progress
 from archipel.bulk import NOBODY, Bulk, BulkActions, Errand, Tally
 from archipel.errors import ArchipelError, from_data
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS
-from archipel.machines import M
+from archipel.selection import M
 
 from ..dispatch import Dispatcher, Request
 from ..entity import Entity, Result, asker

@@ -22,8 +22,9 @@ from archipel.actions import NO_PROGRESS, Phrase, Progress, action
 from archipel.bulk import Bulk, Tally
 from archipel.elements import Change
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, NotFound, OperationFailed, Unavailable
-from archipel.machines import Selector, of_all
+from archipel.machines import of_all
 from archipel.placement import Guest, Room, Verdict, guests, place
+from archipel.selection import Selector
 
 from ..database import durably
 from ..dispatch import Dispatcher, Request

@@ -12,7 +12,7 @@ import sqlite3
 import typing as t
 
 from archipel.errors import InvalidArgument
-from archipel.machines import Selector
+from archipel.selection import Selector
 
 from ..recurrence import Cron, Once, Rule, instant, written
 

@@ -17,7 +17,7 @@ import json
 import logging
 import typing as t
 
-from archipel.machines import fits
+from archipel.selection import fits
 
 from ..config import Push
 from ..libvirt_link import Link

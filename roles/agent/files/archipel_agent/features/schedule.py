@@ -16,8 +16,8 @@ from archipel.elements import Change
 from archipel.errors import Conflict, InvalidArgument, NotFound
 from archipel.host import canonical_uuid
 from archipel.hypervisor import MACHINE_ACTIONS
-from archipel.machines import fits
 from archipel.plan import Plan
+from archipel.selection import fits
 
 from ..database import durably
 from ..dispatch import Dispatcher, Request

@@ -13,7 +13,7 @@ from archipel.bulk import MOST_AT_ONCE, Arguments, Bulk, Tally, together
 from archipel.connection import Connection
 from archipel.errors import ArchipelError, Conflict, InvalidArgument, Unavailable, UnknownAction
 from archipel.hypervisor import ACTIONS, Hypervisor
-from archipel.machines import Candidate, Selector
+from archipel.selection import Candidate, Selector
 
 Result = dict[str, t.Any]
 Run = t.Callable[..., Result]
