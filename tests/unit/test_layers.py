@@ -54,7 +54,7 @@ LAYERS = (
     Layer(
         "agent",
         ("roles/agent/files/archipel_agent/",),
-        names("core", "dateutil", "libvirt", "slixmpp", "uvloop"),
+        names("core", "dateutil", "slixmpp", "uvloop"),
         names("apprise"),
     ),
     # Last, because the agent is in a role too.
