@@ -497,6 +497,12 @@ class Machine:
         state = state or self._state_or_off()
         if state == "crashed" and "crashed" not in wanted:
             raise OperationFailed(f"{self.name} has crashed ({self.status[1]}).")
+        if state == "paused" and "running" in wanted and self.status == ("paused", "ioerror"):
+            # QEMU lets guests see all other errors, unless error_policy or rerror_policy says otherwise.
+            raise OperationFailed(
+                f"{self.name} is paused by an I/O error, most likely for want of room where its disks are. Make room,"
+                " then resume it."
+            )
         return state in wanted
 
     def _state_or_off(self) -> str:
