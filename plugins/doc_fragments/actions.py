@@ -2209,7 +2209,7 @@ options:
     description:
       - 'What becomes of the machine''s snapshots, which libvirt does not move: V(refuse) moves no machine
         that has some, V(flatten) removes them first, and the machine goes on as it is; V(keep) takes
-        those of a machine that is off along.'
+        them along, of a running machine where its disks are on shared storage.'
     type: str
     default: refuse
     choices:

@@ -17,6 +17,8 @@ description:
   - Over XMPP the hypervisors' agents find each other by O(destination); over libvirt alone give O(destination_uri).
   - Before anything moves, the destination looks at what the machine needs, in check mode too. All that forbids the move
     is told at once, each with its remedy; what does not is in RV(findings).
+  - Of a running machine that keeps its snapshots (O(snapshots=keep)) libvirt knows none while it moves. Over XMPP they
+    come back whoever is killed meanwhile; over libvirt alone they do not, if the task's process is.
   - Volumes for disks that are copied are made at the destination, and removed again when the machine does not come.
 author:
   - Archipel contributors (@archipel-orchestrator)
@@ -86,6 +88,16 @@ EXAMPLES = r"""
   archipel.orchestrator.vm_migrate:
     name: web1
     destination_uri: qemu+tls://hv2.example.org/system
+
+- name: A running machine on shared storage takes its snapshots along
+  archipel.orchestrator.vm_migrate:
+    via: xmpp
+    xmpp_jid: admin@example.org
+    xmpp_password: "{{ admin_password }}"
+    hypervisor: hv1
+    name: web1
+    destination: hv2
+    snapshots: keep
 """
 
 RETURN = r"""

@@ -13,12 +13,12 @@ import contextlib
 import typing as t
 
 import pytest
-from archipel.actions import Progress
+from archipel.actions import Progress, Unsettled
 from archipel.connection import Connection
 from archipel.errors import NotFound
 from archipel_agent.config import Libvirt
 from archipel_agent.daemon import Agent
-from archipel_agent.features.jobs import Job, Unsettled, new_id
+from archipel_agent.features.jobs import Job, new_id
 from client import Client, error_of
 from slixmpp.exceptions import IqError
 from test_jobs import Peer, left_running
@@ -379,6 +379,34 @@ async def test_what_is_to_be_removed_from_the_source_is_so_by_another_run_of_the
         assert volumes(connection) == ["there.qcow2", *(["web1.qcow2"] if behind else [])]
         for path in behind:
             connection.handle.storageVolLookupByPath(path).delete(0)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+async def test_snapshots_that_libvirt_had_to_forget_are_known_again_by_another_run_of_the_agent(
+    world: World, libvirtd: Daemon, state: str
+) -> None:
+    """Where the machine is: at the destination, or where it was."""
+    noted = "<name>clean</name><creationTime>1767225600</creationTime><state>running</state>"
+    xml = f"<domainsnapshot>{noted}{machine('test', TEST_UUID)}</domainsnapshot>"
+    known = {"xml": [xml], "current": "clean"}
+    vm = {**RESULT["vm"], "name": "test", "uuid": TEST_UUID}
+    result = {**RESULT, "vm": vm}
+    promise = {**PROMISE, "going": {}, "result": result, "snapshots": {"here": known, "there": known}}
+    moved = state == "succeeded"
+    config = world.config() if moved else world.config(uri=libvirtd.uri)
+    id = left_running(config, subject=TEST_UUID, promise=promise)
+    with Connection(libvirtd.uri) as connection, Connection("test:///default") as source:
+        if moved:
+            gone = source.handle.lookupByUUIDString(TEST_UUID)
+            await asyncio.to_thread(lambda: (gone.destroy(), gone.undefine()))
+        async with world.person("hv2", resource="hv2") as person:
+            Peer(person).answers(present=moved, state="running", uri=libvirtd.uri)
+            async with world.running(config) as agent, asyncio.timeout(20):
+                await agent.session.online.wait()
+                ended = await agent.jobs.ended(id)
+        assert ended.state == state, ended.error
+        domain = connection.handle.lookupByUUIDString(TEST_UUID)
+        assert domain.snapshotCurrent().getName() == "clean"
 
 
 async def test_what_a_job_has_promised_is_no_result(world: World) -> None:

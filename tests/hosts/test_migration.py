@@ -23,6 +23,7 @@ NAME: t.Final = "shared1"
 DISK: t.Final = f"/srv/shared/{NAME}.qcow2"
 OCTET: t.Final = 111
 VM, MIGRATE = "archipel.orchestrator.vm", "archipel.orchestrator.vm_migrate"
+SNAPSHOT, COMMAND = "archipel.orchestrator.vm_snapshot", "archipel.orchestrator.entity_command"
 PARK: t.Final = "archipel.orchestrator.vm_park"
 
 
@@ -109,6 +110,90 @@ def test_parked_it_is_nowhere_and_comes_back_on_the_other_hypervisor(platform: S
         assert (plan["changes"], again["changed"]) == (done["changes"], False)
         assert where(platform, "shutoff") == there
     assert files(platform) == had
+
+
+@pytest.fixture(scope="module")
+def snapshots(platform: Story, page: t.Callable[[], int]) -> int:
+    """It runs on hv2 and has `clean`, of its disk alone, and `hot` with its memory, when its page had shown that."""
+    platform.module("hv2", SNAPSHOT, via="xmpp", name=NAME, snapshot="clean")
+    platform.module("hv2", VM, via="xmpp", name=NAME, state="running")
+    shown = page()
+    platform.module("hv2", SNAPSHOT, via="xmpp", name=NAME, snapshot="hot")
+    return shown
+
+
+def tree(story: Story, hypervisor: str) -> str:
+    """All that libvirt there knows of the machine's snapshots, parents first, and the name of the current one."""
+    names = story.on(hypervisor, f"virsh snapshot-list {NAME} --topological --name").split()
+    told = [f"virsh snapshot-dumpxml --security-info {NAME} {name}" for name in names]
+    return story.on(hypervisor, " && ".join([*told, f"virsh snapshot-current {NAME} --name"]))
+
+
+def forgotten(story: Story, hypervisor: str) -> bool:
+    """Whether libvirt there has nothing of its snapshots in writing."""
+    return story.on(hypervisor, f"ls /var/lib/libvirt/qemu/snapshot/{NAME} 2>/dev/null || :") == ""
+
+
+@pytest.mark.parametrize(("via", "source", "destination"), [("xmpp", "hv2", "hv1"), ("libvirt", "hv1", "hv2")])
+def test_its_snapshots_go_along_while_it_runs(
+    platform: Story, snapshots: int, page: t.Callable[[], int], via: str, source: str, destination: str
+) -> None:
+    counted, had = page(), tree(platform, source)
+    assert had.count("<domainsnapshot>") == 2
+    with pytest.raises(LabError, match="has snapshots, which libvirt does not move"):
+        move(platform, via, source, destination)
+    moves(platform, via, source, destination, state="running", snapshots="keep")
+    assert tree(platform, destination) == had
+    assert forgotten(platform, source)
+    assert page() > counted
+
+
+def test_it_goes_back_to_the_memory_that_it_had_on_another_hypervisor(
+    platform: Story, snapshots: int, page: t.Callable[[], int]
+) -> None:
+    move(platform, "xmpp", "hv2", "hv1", snapshots="keep")
+    counted = page()
+    platform.module("hv1", SNAPSHOT, via="xmpp", name=NAME, snapshot="hot", state="reverted")
+    assert snapshots <= page() < counted
+
+
+def test_a_move_that_is_not_over_in_time_leaves_them_where_they_are(platform: Story, snapshots: int) -> None:
+    had = tree(platform, "hv1")
+    with pytest.raises(LabError, match="was not moved within 1 s"):
+        move(platform, "xmpp", "hv1", "hv2", snapshots="keep", bandwidth=1, wait_timeout=1)
+    assert tree(platform, "hv1") == had
+    assert forgotten(platform, "hv2")
+
+
+@pytest.mark.parametrize(
+    ("killed", "then", "stays"),
+    [
+        ("archipel-agent", "virsh domjobabort {}", True),
+        ("libvirtd", "true", True),
+        ("archipel-agent", "virsh migrate-setspeed {} 1000", False),
+    ],
+)
+def test_whoever_dies_meanwhile_they_are_where_the_machine_is(
+    platform: Story, snapshots: int, killed: str, then: str, stays: bool
+) -> None:
+    """What became of the move is found out by the next run of the source's agent, or by that which lost its libvirt."""
+    had = tree(platform, "hv1")
+    slow = {"name": NAME, "destination": "hv2", "snapshots": "keep", "bandwidth": 1}
+    begun = platform.module("hv1", COMMAND, action="vm_migrate", arguments=slow, wait=False)["result"]
+    moving = f"virsh domjobinfo {NAME} | grep -q '^Job type: *Unbounded'"
+    platform.on("hv1", f'timeout 120 sh -c "until {moving}; do sleep 0.1; done"')
+    assert forgotten(platform, "hv1")
+    process = f"systemctl show -P MainPID {killed}"
+    before = platform.on("hv1", process)
+    platform.on("hv1", f"kill -KILL {before} && {then.format(NAME)}")
+    again = f"[ $({process}) != {before} ] && systemctl -q is-active {killed}"
+    platform.on("hv1", f"timeout 120 sh -c 'until {again}; do sleep 0.2; done'")
+    job = platform.module("hv1", COMMAND, action="job", arguments={"id": begun["job"], "wait": 50})["result"]
+    assert job["state"] == ("failed" if stays else "succeeded")
+    here, elsewhere = ("hv1", "hv2") if stays else ("hv2", "hv1")
+    assert where(platform, "running") == [here]
+    assert tree(platform, here) == had
+    assert forgotten(platform, elsewhere)
 
 
 def test_it_runs_on_from_where_it_is(platform: Story, page: t.Callable[[], int]) -> None:

@@ -24,7 +24,7 @@ import re
 import types
 import typing as t
 
-from .errors import InvalidArgument, UnknownAction
+from .errors import InvalidArgument, Unavailable, UnknownAction
 
 REQUIRED: t.Final = inspect.Parameter.empty
 _DECLARATION = "__archipel_action__"
@@ -105,6 +105,10 @@ class Progress:
 
 
 NO_PROGRESS: t.Final = Progress()
+
+
+class Unsettled(Unavailable):
+    """Who did the work lost sight of it while it went on: what became of it is to be found out."""
 
 
 @t.runtime_checkable

@@ -14,7 +14,7 @@ import typing as t
 import urllib.parse
 
 from . import belongings, content, images, mapping, offline, preflight, reception, snapshots, storage, xmltree
-from .actions import Progress
+from .actions import Progress, Unsettled
 from .blocks import Block
 from .connection import Connection, doing, libvirt, translated
 from .elements import Change
@@ -67,8 +67,8 @@ NetworkMap = t.Annotated[
 SnapshotsThen = t.Annotated[
     t.Literal["refuse", "flatten", "keep"],
     "What becomes of the machine's snapshots, which libvirt does not move: V(refuse) moves no machine that has some,"
-    " V(flatten) removes them first, and the machine goes on as it is; V(keep) takes those of a machine that is off"
-    " along.",
+    " V(flatten) removes them first, and the machine goes on as it is; V(keep) takes them along, of a running machine"
+    " where its disks are on shared storage.",
 ]
 MediaThen = t.Annotated[
     t.Literal["keep", "eject"],
@@ -229,6 +229,7 @@ class _Passage:
         self.takes: dict[str, dict[str, int]] = {}
         self.flattening = Plan()
         self.tree: list[snapshots.Snapshot] = []  # those that go along
+        self.promise: dict[str, t.Any] = {}
         self.made: t.Sequence[t.Any] = ()  # pool and name of the volumes that were made there
         self.removal = belongings.Verdict([], [])
 
@@ -239,13 +240,13 @@ class _Passage:
             return done
         try:
             self.flattening.run()
-            promise = self._promise(done)
-            self.progress.promise(promise)
+            self.promise = self._promise(done)
+            self.progress.promise(self.promise)
             times = self._move()
         except ArchipelError as error:
             error.changes = [change.as_data() for change in self.flattening.done]
             raise
-        return {**conclude(self.host, self.move, promise), **times}
+        return {**conclude(self.host, self.move, self.promise), **times}
 
     # -- before
 
@@ -324,17 +325,19 @@ class _Passage:
         if held and move.snapshots == "refuse":
             self._tell(
                 "snapshots",
-                f"{name} has snapshots, which libvirt does not move; delete them first, use snapshots: flatten, or shut"
-                " it down and use live: false with snapshots: keep.",
+                f"{name} has snapshots, which libvirt does not move; delete them first, use snapshots: flatten, or"
+                " snapshots: keep, while it is off (live: false) or where its disks are on shared storage.",
             )
-        elif held and move.snapshots == "keep" and move.live:
+        elif held and move.snapshots == "keep" and move.live and move.copy_storage != "none":
             self._tell(
                 "snapshots",
-                f"{name} keeps its snapshots only when it moves while it is off. Shut it down and use live: false, or"
-                " use snapshots: flatten.",
+                f"{name} cannot keep its snapshots, since a live copy of its disks leaves out what is inside of them."
+                " Shut it down and use live: false, or use snapshots: flatten.",
             )
         elif held and move.snapshots == "keep":
             self.tree = list(snapshots.Tree(self.machine))
+        if self.tree or self.carried:
+            self._look_at_door()
         if self.carried:
             self._look_at_cargo(name)
 
@@ -343,14 +346,17 @@ class _Passage:
         """Whether it is off and has what libvirt does not move of such a machine."""
         return not self.move.live and bool(self.tree or self.move.copy_storage != "none")
 
-    def _look_at_cargo(self, name: str) -> None:
+    def _look_at_door(self) -> None:
         try:
             with Connection(self.there["uri"]):
                 pass
         except ArchipelError as error:
             self._tell(
-                "destination_uri", f"The disks and snapshots of a machine that is off go over libvirt. {error.message}"
+                "destination_uri",
+                f"Snapshots, and the disks of a machine that is off, go over libvirt. {error.message}",
             )
+
+    def _look_at_cargo(self, name: str) -> None:
         with contextlib.suppress(libvirt.libvirtError):
             if self.machine.domain.listAllCheckpoints():
                 self._tell("checkpoints", f"{name} has checkpoints, which do not go along; remove them first.")
@@ -457,8 +463,14 @@ class _Passage:
         }
 
     def _promise(self, done: dict[str, t.Any]) -> dict[str, t.Any]:
-        """What ``conclude`` is to be told, be it by another run of the agent."""
+        """What ``conclude`` and ``restore`` are to be told, be it by another run of the agent."""
+        live = self.tree if self.move.live else []
         return {
+            "snapshots": live
+            and {
+                "here": dataclasses.asdict(snapshots.Knowledge.of(live)),
+                "there": dataclasses.asdict(snapshots.Knowledge.of(live, self._adapt)),
+            },
             "result": done,
             "remove": self.move.remove_source_volumes,
             "going": {volume.path: volume.removal.path for volume in self.removal.going},
@@ -544,13 +556,30 @@ class _Passage:
         if self.carried:
             self._carry(content.Terms(began + move.wait_timeout, self.progress, None))
             return {"elapsed": round(time.monotonic() - began, 3), "downtime": None}
-        with _watched(machine, move, self.progress) as watch:
+        with self._forgotten(), _watched(machine, move, self.progress) as watch:
             try:
                 machine.domain.migrateToURI3(self.there["uri"], self._parameters(), self._flags())
             except libvirt.libvirtError as error:
                 raise _failure(machine, move, error, aborted=watch.aborted) from error
         elapsed = time.monotonic() - began
         return {"elapsed": round(elapsed, 3), "downtime": watch.downtime}
+
+    @contextlib.contextmanager
+    def _forgotten(self) -> t.Iterator[None]:
+        """libvirt moves no machine of which it knows snapshots: for as long as it is at it, it knows none. Unsettled,
+        when it could not be told of them again."""
+        why = ""
+        try:
+            snapshots.forget(self.tree)
+            yield
+        except ArchipelError as error:
+            why = f"{error.message} "
+            raise
+        finally:
+            try:
+                restore(self.host, self.move, self.promise)
+            except ArchipelError as error:
+                raise Unsettled(f"{why}{error.message}") from error
 
     def _carry(self, terms: content.Terms) -> None:
         handle, move = self.host.connection.handle, self.move
@@ -561,15 +590,7 @@ class _Passage:
         ]
         if len(self.made) < len(disks):
             raise Conflict(f"{self.there['hypervisor']} has such volumes already; they are not written over.")
-        kept, current = [], None
-        for each in self.tree:
-            with doing(f"Read the snapshot {each.name} of {self.machine.name}"):
-                node = xmltree.parse_trusted(each.handle.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE))
-            for domain in (*node.iterfind("domain"), *node.iterfind("inactiveDomain")):
-                self._adapt(domain)
-            kept.append(xmltree.serialise(node))
-            current = each.name if each.told["current"] else current
-        cargo = offline.Cargo(disks, self._definition(inactive=True), kept, current)
+        cargo = offline.Cargo(disks, self._definition(inactive=True), snapshots.Knowledge.of(self.tree, self._adapt))
         offline.carry(
             self.machine,
             cargo,
@@ -630,6 +651,31 @@ class _Passage:
         mapping.connect(domain, self.move.network_map)
         mapping.store(domain, self.places, self.paths)
         mapping.eject(domain, self.ejected)
+
+
+def restore(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> None:
+    """Whatever came of a move that was promised, have libvirt know the snapshots that it was made to forget for it,
+    where the machine is. What it knows stays as it is, so this may be done again."""
+    # The promise of an older agent has none.
+    if not (known := promise.get("snapshots")):
+        return
+    vm = promise["result"]["vm"]
+    names = ", ".join(t.cast(str, xmltree.read(xmltree.parse_trusted(xml), "name")) for xml in known["here"]["xml"])
+    try:
+        here = host.find(uuid=vm["uuid"])
+        active = here is not None and here.status[0] in ACTIVE
+        there = None if active else look(move, host.peers, vm["name"], vm["uuid"])
+        if there and there["present"]:
+            with Connection(there["uri"]) as connection, doing(f"Look for {vm['name']} at the destination"):
+                domain = connection.handle.lookupByUUIDString(vm["uuid"])
+                snapshots.Knowledge(**known["there"]).teach(domain)
+        elif here:
+            snapshots.Knowledge(**known["here"]).teach(here.domain)
+        else:
+            raise NotFound(f"It is neither on {host.name} nor at the destination.")
+    except ArchipelError as error:
+        error.message = f"libvirt was made to forget the snapshots of {vm['name']} ({names}). {error.message}"
+        raise
 
 
 def conclude(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

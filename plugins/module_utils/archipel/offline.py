@@ -21,6 +21,7 @@ from .actions import Progress
 from .connection import Connection, doing, libvirt
 from .errors import ArchipelError, Conflict, OperationFailed
 from .lifecycle import ACTIVE
+from .snapshots import Knowledge
 
 if t.TYPE_CHECKING:
     from .machine import Machine
@@ -32,13 +33,11 @@ _copies: t.Final[dict[str, threading.Event]] = {}
 @dataclasses.dataclass(frozen=True)
 class Cargo:
     """``disks`` are the source's volumes, each with the path of the one at the destination that it is copied into;
-    ``definition`` and ``snapshots``, parents first, are XML as it is to be there; ``current`` is the snapshot of that
-    name."""
+    ``definition``, XML, and ``snapshots`` are as they are to be there."""
 
     disks: t.Sequence[tuple[t.Any, str]]
     definition: str
-    snapshots: t.Sequence[str]
-    current: str | None
+    snapshots: Knowledge
 
 
 def length(volume: t.Any) -> int:
@@ -86,12 +85,7 @@ def _hand_over(machine: Machine, cargo: Cargo, there: t.Any, *, undefine: bool) 
     with doing(f"Define {machine.name} at the destination"):
         domain = there.defineXML(cargo.definition)
     try:
-        with doing(f"Define the snapshots of {machine.name} at the destination"):
-            for xml in cargo.snapshots:
-                flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
-                if xmltree.read(xmltree.parse_trusted(xml), "name") == cargo.current:
-                    flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
-                domain.snapshotCreateXML(xml, flags)
+        cargo.snapshots.teach(domain)
         if undefine:
             machine.undefine(keep_nvram=True, keep_tpm=True)
     except ArchipelError:

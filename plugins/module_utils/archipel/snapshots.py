@@ -157,6 +157,47 @@ class Tree:
 
 
 @dataclasses.dataclass(frozen=True)
+class Knowledge:
+    """What libvirt knows of a machine's snapshots; their data is not in it. ``xml`` is that of each, with secrets,
+    parents first; the machine goes on from the one called ``current``."""
+
+    xml: t.Sequence[str]
+    current: str | None
+
+    @classmethod
+    def of(cls, tree: t.Iterable[Snapshot], adapt: t.Callable[[t.Any], object] = lambda domain: None) -> Knowledge:
+        """``adapt`` is called with each definition of the machine that is in it, and may change that."""
+        xml, current = [], None
+        for each in tree:
+            with doing(f"Read the snapshot {each.name} of {each.told['vm']}"):
+                node = xmltree.parse_trusted(each.handle.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE))
+            for domain in (*node.iterfind("domain"), *node.iterfind("inactiveDomain")):
+                adapt(domain)
+            xml.append(xmltree.serialise(node))
+            current = each.name if each.told["current"] else current
+        return cls(xml, current)
+
+    def teach(self, domain: t.Any) -> None:
+        """Have libvirt know them of this domain; what it knows by their names stays as it is."""
+        with doing(f"Define the snapshots of {domain.name()}"):
+            known = {snapshot.getName() for snapshot in domain.listAllSnapshots()}
+            for xml in self.xml:
+                name = xmltree.read(xmltree.parse_trusted(xml), "name")
+                flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+                flags |= libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT if name == self.current else 0
+                if name not in known:
+                    domain.snapshotCreateXML(xml, flags)
+
+
+def forget(tree: t.Sequence[Snapshot]) -> None:
+    """Have libvirt know nothing of snapshots any more, whose data stays. Children first: libvirt would have them go
+    back to the one before their parent."""
+    for each in reversed(tree):
+        with doing(f"Have libvirt forget the snapshot {each.name} of {each.told['vm']}"):
+            each.handle.delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+
+@dataclasses.dataclass(frozen=True)
 class Asked:
     """What a task asks of the snapshots of one machine."""
 

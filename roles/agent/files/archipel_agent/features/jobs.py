@@ -14,8 +14,8 @@ import secrets
 import sqlite3
 import typing as t
 
-from archipel.actions import ASKER, Action, Progress, action, shown
-from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unavailable, Unsupported
+from archipel.actions import ASKER, Action, Progress, Unsettled, action, shown
+from archipel.errors import ArchipelError, Conflict, NotFound, OperationFailed, Unsupported
 
 from ..database import durably
 from ..entity import Entity, Result
@@ -303,10 +303,6 @@ class _Told(Progress):
 
 class Lost(OperationFailed):
     """What became of a job could not be found out."""
-
-
-class Unsettled(Unavailable):
-    """Who did the work lost sight of it while it went on: what became of it is to be found out."""
 
 
 def new_id() -> str:

@@ -85,9 +85,10 @@ class MigrationInquiry:
         name = job.arguments.get("name") or uuid
         try:
             return await self._find_out(job, uuid, name, progress)
-        except Lost:
-            raise
-        except OperationFailed:
+        except OperationFailed as error:
+            await self._restore(job, error.message)
+            if isinstance(error, Lost):
+                raise
             if job.arguments.get("destination") and not job.arguments.get("destination_uri"):
                 await self._peers.settle(job.arguments["destination"], uuid, moved=False)
             raise
@@ -120,6 +121,7 @@ class MigrationInquiry:
             where = f"{state} on {self._link.name}" if state else f"not on {self._link.name}"
             raise OperationFailed(f"{name} was not moved to {there['hypervisor']}: it is not there, and {where}.")
         if promise := job.result:
+            await self._restore(job)
             move = _move(job)
             done = await self._link.perform("jobs", lambda hypervisor: migration.conclude(hypervisor, move, promise))
             return {**done, "vm": {**done["vm"], "state": there["state"]}}
@@ -133,6 +135,23 @@ class MigrationInquiry:
             "destination": target,
             "vm": {"name": name, "uuid": uuid, "hypervisor": target, "state": there["state"]},
         }
+
+    async def _restore(self, job: Job, why: str = "") -> None:
+        """Have libvirt know the machine's snapshots again, where it is now; Lost when that cannot be. ``why`` the move
+        has failed is told then, too."""
+        move, promise = _move(job), job.result or {}
+        if not promise.get("snapshots"):
+            return
+        end = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            await self._link.up.wait()
+            try:
+                await self._link.perform("jobs", lambda hypervisor: migration.restore(hypervisor, move, promise))
+                return
+            except ArchipelError as error:
+                if not isinstance(error, Unavailable) or asyncio.get_running_loop().time() > end:
+                    raise Lost(f"{why} {error.message}".lstrip()) from error
+            await asyncio.sleep(INTERVAL)
 
     async def _agreed(self, job: Job, uuid: str) -> bool:
         """Whether the destination is at work on it, as it is from its agreement on until the move is settled."""

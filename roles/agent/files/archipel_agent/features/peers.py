@@ -13,7 +13,7 @@ import typing as t
 
 import slixmpp
 from archipel import xmltree
-from archipel.actions import action
+from archipel.actions import Unsettled, action
 from archipel.errors import (
     ArchipelError,
     Conflict,
@@ -36,7 +36,6 @@ from ..entity import Result
 from ..libvirt_link import ARRIVING, LEFT, Link
 from ..session import Session
 from ..wire import COMMANDS, JSON, command_element, json_element, read_json
-from .jobs import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,8 @@ class Peers:
             try:
                 yield
             except ArchipelError as error:
-                if not asyncio.run_coroutine_threadsafe(self._stays(name, uuid), self._loop).result():
+                stays = asyncio.run_coroutine_threadsafe(self._stays(name, uuid), self._loop).result()
+                if isinstance(error, Unsettled) or not stays:
                     raise Unsettled(error.message) from error
                 asyncio.run_coroutine_threadsafe(self.settle(name, uuid, moved=False), self._loop).result()
                 raise

@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from archipel import preflight, storage, xmltree
+from archipel import migration, preflight, storage, xmltree
 from archipel.connection import Connection, libvirt
 from archipel.errors import (
     ArchipelError,
@@ -25,6 +25,7 @@ from archipel.errors import (
 from archipel.hypervisor import ACTIONS, MACHINE_ACTIONS, Hypervisor
 from archipel.machine import Machine
 from archipel.migration import QUESTIONS
+from archipel.snapshots import Knowledge, Tree
 
 Run = t.Callable[..., dict[str, t.Any]]
 EMPTY = "<node/>"
@@ -130,13 +131,15 @@ def test_snapshots_stay_where_they_are(run: Run, hypervisor: Hypervisor, there: 
         run("vm_migrate", name="running", destination="hv2", destination_uri=there(EMPTY))
 
 
-def test_a_machine_that_runs_keeps_no_snapshots(
-    run: Run, hypervisor: Hypervisor, there: t.Callable[[str], str]
+@pytest.mark.parametrize("check", [True, False])
+def test_a_machine_whose_disks_are_copied_while_it_runs_keeps_no_snapshots(
+    run: Run, hypervisor: Hypervisor, there: t.Callable[[str], str], check: bool
 ) -> None:
-    """One that is off does, and it is told so."""
+    """They are inside of its disks, and would not be inside of the copies. One that is off does, and it is told so."""
     hypervisor.machine("running").domain.snapshotCreateXML("<domainsnapshot/>")
+    how = {"snapshots": "keep", "copy_storage": "all", "check": check}
     with pytest.raises(Conflict, match="Shut it down and use live: false, or use snapshots: flatten"):
-        run("vm_migrate", name="running", destination="hv2", destination_uri=there(EMPTY), snapshots="keep")
+        run("vm_migrate", name="running", destination="hv2", destination_uri=there(EMPTY), **how)
 
 
 @pytest.mark.parametrize("number", [1, 9])
@@ -442,6 +445,10 @@ def test_what_the_destination_finds(hypervisor: Hypervisor, change: dict[str, t.
 # -- machines that are off
 
 
+def move_to(uri: str) -> migration.Move:
+    return migration.Move(None, uri, True, "none", None, None, None, True, 60)
+
+
 @pytest.fixture
 def branched(hypervisor: Hypervisor) -> t.Any:
     """A domain that is off and goes on from the younger of two snapshots that both go back to a third."""
@@ -468,6 +475,37 @@ def test_a_machine_that_is_off_takes_its_snapshots_along(run: Run, hypervisor: H
         assert arrived.snapshotCurrent().getName() == "second"
         assert hypervisor.find(name="off") is None
         arrived.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+
+
+@pytest.mark.parametrize("where", ["source", "destination"])
+def test_the_snapshots_of_a_move_are_where_the_machine_is(hypervisor: Hypervisor, branched: t.Any, where: str) -> None:
+    """Whatever libvirt had forgotten of them by then, and as often as it is told."""
+    names = ("clean", "first", "second")
+    described = [branched.snapshotLookupByName(name).getXMLDesc() for name in names]
+    known = dataclasses.asdict(Knowledge.of(Tree(hypervisor.machine("off"))))
+    vm = {"name": "off", "uuid": branched.UUIDString()}
+    promise = {"result": {"vm": vm}, "snapshots": {"here": known, "there": known}}
+    with default_host() as (uri, other):
+        domain = branched if where == "source" else other.connect().defineXML(branched.XMLDesc())
+        # The test driver has nothing of a snapshot but what it knows of it.
+        branched.snapshotLookupByName("second").delete()
+        for _again in range(2):
+            migration.restore(hypervisor, move_to(uri), promise)
+            assert [domain.snapshotLookupByName(name).getXMLDesc() for name in names] == described
+            assert domain.snapshotCurrent().getName() == "second"
+        assert branched.snapshotNum() == (3 if where == "source" else 2)
+        if where == "destination":
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+
+
+def test_snapshots_of_a_machine_that_is_nowhere_are_named(hypervisor: Hypervisor, branched: t.Any) -> None:
+    """Their data lies in its disks."""
+    known = dataclasses.asdict(Knowledge.of(Tree(hypervisor.machine("off"))))
+    vm = {"name": "gone", "uuid": "aaaaaaaa-0000-4000-8000-00000000000e"}
+    promise = {"result": {"vm": vm}, "snapshots": {"here": known, "there": known}}
+    with default_host() as (uri, _other), pytest.raises(NotFound) as failed:
+        migration.restore(hypervisor, move_to(uri), promise)
+    assert "(clean, first, second)" in failed.value.message
 
 
 def test_a_machine_that_its_source_does_not_let_go_is_not_at_the_destination(
