@@ -22,7 +22,7 @@ check: .venv/made ## the quick checks, for each edit
 test: .venv/made ## every check, as CI runs them
 	@$(PYTHON) tests/checks/run.py --tags test
 
-campaign: .venv/made ## moves while all is killed and cut, on hosts of a lab of its own: SEED=… MINUTES=…
+campaign: .venv/made ## moves while all is killed, cut and filled, on hosts of a lab of its own: SEED=… MINUTES=…
 	@$(PYTHON) -m lab.campaign $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 benchmark: .venv/made ## ratios against direct libvirt and community.libvirt

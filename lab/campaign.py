@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``make campaign``: machines are started, stopped and moved while what carries them is killed and cut.
+"""``make campaign``: machines are started, stopped and moved while what carries them is killed, cut and filled.
 
 At the end each machine is on exactly one side, with the one contact, with an undamaged disk, every job has ended, and
 nothing is left where it should not be. What happens when follows from the seed, as far as the hosts' timing allows.
@@ -22,18 +22,21 @@ import time
 import typing as t
 
 from . import controller, guest, hosts, lifecycle, network
-from .plan import STANDARD, XMPP_DOMAIN, Lab, host
+from .plan import STANDARD, STORE, XMPP_DOMAIN, Lab, host
 from .steps import LabError, step
 from .story import Story
 
 HYPERVISORS: t.Final = ("hv1", "hv2")
 SERVER: t.Final = "xmpp1"
 IMAGES: t.Final = "/var/lib/libvirt/images"
+POOL: t.Final = "store"
 FIRST_OCTET: t.Final = 121
-# MiB, and the MiB/s of a move: slow enough to be hit in the middle.
-DISK, BANDWIDTH = 32, 32
+# MiB, most of which the guest only comes to write to, and the MiB/s of a move: slow enough to be hit in the middle.
+DISK, BANDWIDTH = 96, 32
 # Seconds that the platform has to be well again after the last fault.
 RECOVERY: t.Final = 240
+# The reason for which libvirt pauses a machine that cannot write, and resumes none.
+IO_ERROR: t.Final = "ioerror"
 # The guest begins to write when it begins to count, ten times a second: what it counts when it has written.
 WRITING: t.Final = 20
 # Sectors that the guest writes its numbers to (lab/guest.py), and what the rest of the disk is filled with.
@@ -88,9 +91,9 @@ class Campaign:
         """A machine whose disk is filled, and whose guest writes numbers to it."""
         name, octet = self.names[number], FIRST_OCTET + number
         volume = {"size": f"{DISK}MiB", "format": "qcow2"}
-        job = self.ask("hv1", "volume", pool="default", name=f"{name}.qcow2", definition=volume)["job"]
+        job = self.ask("hv1", "volume", pool=POOL, name=f"{name}.qcow2", definition=volume)["job"]
         self.client.job(f"hv1@{XMPP_DOMAIN}/hv1", job, timeout=60)
-        self.story.on("hv1", f"qemu-io -f qcow2 -c 'write -P {FILLED}' {IMAGES}/{name}.qcow2")
+        self.story.on("hv1", f"qemu-io -f qcow2 -c 'write -P {FILLED}' {STORE}/{name}.qcow2")
         definition = {
             "type": "qemu",
             "memory": 96,
@@ -101,7 +104,7 @@ class Campaign:
                 "initrd": f"{IMAGES}/initrd.gz",
                 "kernel_args": f"console=ttyS0 quiet address={self.lab.network}.{octet}/24 journal=/dev/vda",
             },
-            "disks": [{"pool": "default", "vol": f"{name}.qcow2"}],
+            "disks": [{"pool": POOL, "vol": f"{name}.qcow2"}],
             "networks": [{"bridge": "br0", "mac": f"52:54:00:00:02:{octet:02x}"}],
         }
         self.ask("hv1", "vm", name=name, state="running", definition=definition)
@@ -118,7 +121,7 @@ class Campaign:
             try:
                 self.act(name, dice)
             except self.Error as error:
-                self.report.actions[f"not answered ({error.code})"] += 1
+                self.report.actions[f"failed ({error.code})"] += 1
                 self._over.wait(1)
 
     def act(self, name: str, dice: random.Random) -> None:
@@ -133,7 +136,7 @@ class Campaign:
         (vm,) = self.ask(here, "vm_info", name=name)["vms"]
         if vm["state"] != "running":
             self.ask(here, "vm", name=name, state="running")
-            self.report.actions["running"] += 1
+            self.report.actions["resumed after an I/O error" if vm["reason"] == IO_ERROR else "running"] += 1
         elif verb == "move":
             self.move(name, here, next(hv for hv in HYPERVISORS if hv != here))
         else:
@@ -155,7 +158,7 @@ class Campaign:
         while told["state"] == "succeeded" and told["result"].get("left_behind", True) and time.monotonic() < end:
             with contextlib.suppress(self.Error):
                 # The destination could not be asked for it.
-                removal = self.ask(source, "volume", pool="default", name=f"{name}.qcow2", state="absent")
+                removal = self.ask(source, "volume", pool=POOL, name=f"{name}.qcow2", state="absent")
                 self.client.job(f"{source}@{XMPP_DOMAIN}/{source}", removal["job"], timeout=30)
                 self.report.actions["disk removed"] += 1
                 return
@@ -195,6 +198,11 @@ class Campaign:
         hosts.start(self.lab, host(name))
         hosts.await_ready(self.lab, host(name), seconds=120)
 
+    def fill(self, name: str, seconds: float) -> None:
+        """The file system with the disks. What becomes free meanwhile is filled, too."""
+        filling = f"timeout {seconds:.0f} sh -c 'while :; do cat /dev/zero >>filled; sleep 0.2; done' 2>/dev/null"
+        self.story.on(name, f"cd {STORE}; {filling}; rm filled")
+
     # All of it
 
     def at_random(self, minutes: float) -> t.Iterator[str]:
@@ -203,14 +211,21 @@ class Campaign:
         while time.monotonic() < end:
             yield self._dice.choice(list(FAULTS))
 
-    def run(self, faults: t.Iterable[str], pause: tuple[float, float] = (4, 12)) -> Report:
-        """Until all that is to be broken has been."""
-        dice = self._dice
+    def prepare(self) -> None:
+        """All machines, on the first hypervisor, writing to their disks."""
         with step(f"{len(self.names)} machines"):
+            for hv in HYPERVISORS:
+                pool = {"type": "dir", "target": STORE}
+                self.ask(hv, "pool", name=POOL, state="active", autostart=True, definition=pool)
             for number in range(len(self.names)):
                 self.make(number)
             for number in range(len(self.names)):
                 self.await_journal(number)
+
+    def run(self, faults: t.Iterable[str], pause: tuple[float, float] = (4, 12)) -> Report:
+        """Until all that is to be broken has been."""
+        self.prepare()
+        dice = self._dice
         with (
             step(f"actions and faults, seed {self.seed}"),
             concurrent.futures.ThreadPoolExecutor(len(self.names)) as pool,
@@ -228,7 +243,7 @@ class Campaign:
             life.result()
         with step("recovery"):
             self._recover()
-        self._inspect()
+        self.inspect()
         return self.report
 
     def _recover(self) -> None:
@@ -247,19 +262,22 @@ class Campaign:
     def _judge(self) -> None:
         """What can be seen while machines are there."""
         wrong = self.report.wrong
-        there = {hv: self.story.on(hv, "virsh list --all --name").split() for hv in HYPERVISORS}
-        files = {hv: self.story.on(hv, f"ls {IMAGES}").split() for hv in HYPERVISORS}
-        uuids = {}
-        for hv in HYPERVISORS:
-            for vm in self.ask(hv, "vm_info", name="camp*")["vms"]:
-                uuids[vm["name"]] = vm["uuid"]
+        there = {hv: self._states(hv) for hv in HYPERVISORS}
+        files = {hv: self.story.on(hv, f"ls {STORE}").split() for hv in HYPERVISORS}
+        vms = {vm["name"]: vm for hv in HYPERVISORS for vm in self.ask(hv, "vm_info", name="camp*")["vms"]}
         online = self.story.on(SERVER, "ejabberdctl connected_users").split()
         for name in self.names:
             places = [hv for hv in HYPERVISORS if name in there[hv]]
             disks = [hv for hv in HYPERVISORS if f"{name}.qcow2" in files[hv]]
-            contacts = [jid.partition("/")[2] for jid in online if jid.startswith(uuids.get(name, "nowhere"))]
+            vm = vms.get(name, {"uuid": "nowhere", "state": "absent", "reason": None})
+            contacts = [jid.partition("/")[2] for jid in online if jid.startswith(vm["uuid"])]
             if len(places) != 1:
                 wrong.append(f"{name} is on {places}")
+            elif (state := there[places[0]][name]) != vm["state"]:
+                wrong.append(f"{name} is {state}, and told to be {vm['state']}")
+            elif vm["reason"] == IO_ERROR:
+                wrong.append(f"{name} is paused, though there is room for what it writes")
+                self.ask(places[0], "vm", name=name, state="running")
             if disks != places:
                 wrong.append(f"{name} is on {places}, its disk on {disks}")
             if contacts != places:
@@ -268,7 +286,12 @@ class Campaign:
             if left := self.story.on(hv, f"python3 - <<'X'\n{_RUNNING_JOBS}\nX"):
                 wrong.append(f"jobs on {hv} run: {left}")
 
-    def _inspect(self) -> None:
+    def _states(self, hypervisor: str) -> dict[str, str]:
+        """Of each machine, as virsh tells it, in the words of ``vm_info``."""
+        lines = self.story.on(hypervisor, "virsh -q list --all").splitlines()
+        return {name: state.replace(" ", "") for _number, name, state in (line.split(None, 2) for line in lines)}
+
+    def inspect(self) -> None:
         """Turn the machines off, read their disks, and take all away."""
         with step("disks"):
             for name in self.names:
@@ -277,9 +300,11 @@ class Campaign:
                         self.ask(hv, "vm", name=name, state="destroyed")
                         self._read_disk(name, hv)
                         self.ask(hv, "vm", name=name, state="absent", force=True, remove_volumes="all")
+            for hv in HYPERVISORS:
+                self.ask(hv, "pool", name=POOL, state="absent")
 
     def _read_disk(self, name: str, hypervisor: str) -> None:
-        path = f"{IMAGES}/{name}.qcow2"
+        path = f"{STORE}/{name}.qcow2"
         try:
             self.story.on(hypervisor, f"qemu-img check -q {path} && qemu-io -r -f qcow2 -c 'read -P {FILLED}' {path}")
             dump = f"qemu-img dd -f qcow2 -O raw bs=512 count={SECTORS} if={path} of=/tmp/{name} && cat /tmp/{name}"
@@ -309,6 +334,7 @@ FAULTS: t.Final[dict[str, t.Callable[[Campaign, str, str], None]]] = {
     "cable pulled": lambda campaign, hv, _machine: campaign.cut_off(hv, 6),
     "cable pulled for long": lambda campaign, hv, _machine: campaign.cut_off(hv, 45),
     "way between hypervisors cut": lambda campaign, hv, _machine: campaign.cut_between(hv, 10),
+    "disk filled": lambda campaign, hv, _machine: campaign.fill(hv, 6),
     "power cut": lambda campaign, hv, _machine: campaign.power_cut(hv),
 }
 

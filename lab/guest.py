@@ -7,7 +7,8 @@ Debian's cloud kernel and, as its initramfs, busybox with a dozen modules. It an
 on the serial console, takes its address from the kernel command line (``address=192.0.2.1/24``, or ``address=dhcp``),
 and serves a number that grows ten times a second at ``http://ADDRESS/count``. ``hold=/dev/sr0`` has it open that drive,
 which locks it. ``journal=/dev/vda`` has it write without end, one after another, the numbers from 1 on to the first
-256 sectors of that disk, each to the sector of its remainder; it goes on from the highest that it finds.
+256 sectors of that disk, each to the sector of its remainder; it goes on from the highest that it finds. Each 16th it
+also writes behind the first 32 MiB, 64 KiB further each time up to 96 MiB, so that the disk's image grows.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ httpd -p 80 -h /www
 [ -z "$hold" ] || (until sleep infinity <"$hold"; do sleep 0.1; done) 2>/dev/null &
 [ -z "$journal" ] || (
   n=$(dd if="$journal" bs=512 count=256 2>/dev/null | tr -d '\\0 ' | sort -n | tail -n 1)
+  put() { printf '%-511d\\n' $n | dd of="$journal" bs=512 seek=$1 conv=notrunc,fsync 2>/dev/null; }
   while :; do
-    n=$((n+1)); printf '%-511d\\n' $n | dd of="$journal" bs=512 seek=$((n%256)) conv=notrunc,fsync 2>/dev/null
-    sleep 0.1
+    n=$((n+1)); put $((n%256)); [ $((n%16)) -ne 0 ] || put $((65536 + n/16%1024*128)); sleep 0.1
   done
 ) &
 echo "up after $(cut -d' ' -f1 /proc/uptime) s, at $address" >/dev/console

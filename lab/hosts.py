@@ -16,7 +16,7 @@ import typing as t
 from . import base, indexes, network
 from .container import Container, Overlay, unmount
 from .layers import LAYERS
-from .plan import DOMAIN, HOSTS, Host, Lab
+from .plan import DOMAIN, HOSTS, STORE, Host, Lab
 from .steps import LabError, run
 
 _SSH: t.Final = """
@@ -72,7 +72,20 @@ def _disk(lab: Lab, host: Host) -> Overlay:
 
 def _container(lab: Lab, host: Host) -> Container:
     options = (*_BOOT, f"--hostname={host.name}", f"--network-bridge={lab.bridge}")
-    return Container(f"{lab.name}-{host.name}", lab.disk(host) / "root", options)
+    store = (f"--bind={_store(lab, host)}:{STORE}",) if host.store else ()
+    return Container(f"{lab.name}-{host.name}", lab.disk(host) / "root", (*options, *store))
+
+
+def _store(lab: Lab, host: Host) -> pathlib.Path:
+    return lab.disk(host) / "store"
+
+
+def _mount_store(lab: Lab, host: Host) -> None:
+    """On the machine's side, so that it stays what it is when the host goes down."""
+    _store(lab, host).mkdir(exist_ok=True)
+    if not _store(lab, host).is_mount():
+        options = f"size={host.store}m,mode=755"
+        run("mount", "-t", "tmpfs", "archipel-lab", "-o", options, _store(lab, host))
 
 
 def interface(lab: Lab, host: Host) -> str:
@@ -91,6 +104,8 @@ def start(lab: Lab, host: Host) -> None:
         return
     disk = _disk(lab, host)
     disk.mount()
+    if host.store:
+        _mount_store(lab, host)
     record = lab.disk(host) / "lower"
     if not record.exists():
         _furnish(lab, host, disk.root)
@@ -169,6 +184,7 @@ def _detach(lab: Lab, host: Host) -> None:
 def discard(lab: Lab, host: Host) -> None:
     """Cut its power and throw its disk away."""
     crash(lab, host)
+    unmount(_store(lab, host))
     shutil.rmtree(lab.disk(host), ignore_errors=True)
 
 

@@ -15,25 +15,28 @@ from .steps import LabError
 REPOSITORY: t.Final = pathlib.Path(__file__).resolve().parent.parent
 DOMAIN: t.Final = "lab"
 XMPP_DOMAIN: t.Final = "xmpp.lab"
+STORE: t.Final = "/srv/store"
 
 
 @dataclasses.dataclass(frozen=True)
 class Host:
     """A host that the lab knows how to make. ``layer`` names the packages it finds installed (see ``layers.LAYERS``);
-    without one it is a bare Debian."""
+    without one it is a bare Debian. ``store`` is the size in MiB of a file system of its own at ``STORE``, which can be
+    filled without filling anything else, and outlives a power cut."""
 
     name: str
     octet: int
     layer: str | None = None
     groups: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    store: int = 0
 
 
 HOSTS: t.Final = (
     Host("xmpp1", 21, "ejabberd", ("ejabberd",), aliases=(XMPP_DOMAIN,)),
     Host("xmpp2", 22, "ejabberd", ("ejabberd",)),
-    Host("hv1", 11, "hypervisor", ("hypervisors",)),
-    Host("hv2", 12, "hypervisor", ("hypervisors",)),
+    Host("hv1", 11, "hypervisor", ("hypervisors",), store=512),
+    Host("hv2", 12, "hypervisor", ("hypervisors",), store=512),
     Host("bare1", 31),
 )
 STANDARD: t.Final = ("xmpp1", "hv1", "hv2")
