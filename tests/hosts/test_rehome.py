@@ -76,7 +76,7 @@ def test_without_power_it_is_re_homed_once(guarded: Story, lab: Lab) -> None:
     network.set_link(hosts.interface(lab, host("hv1")), up=False)
     hosts.crash(lab, host("hv1"))
     rehome(guarded, "--check", confirmed_by="this test")
-    assert "is not known to have a guard" not in (lab.logs / f"{PLAYBOOK}.log").read_text()
+    assert "agent_guard_autostart" not in (lab.logs / f"{PLAYBOOK}.log").read_text()
     assert LOST not in defined(guarded, "hv2")
     assert rehome(guarded, confirmed_by="this test") == {"localhost": 1}
     assert guarded.count(address=f"{lab.network}.{OCTET}") > 0
