@@ -187,9 +187,9 @@ def test_an_event_ends_the_wait(connection: Connection) -> None:
     with connection.watch(domain) as watch:
         starter.start()
         began = time.monotonic()
-        watch.until(reached, 30, otherwise="Not running.")
+        watch.until(reached, 60, otherwise="Not running.")
     starter.join()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_an_event_right_before_the_wait_wakes(connection: Connection) -> None:
