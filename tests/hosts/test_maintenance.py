@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hypervisor is emptied, and its machines come home. What earlier tests left running there is off meanwhile."""
+"""A hypervisor is emptied, and its machines come home. What earlier tests left there libvirt does not know meanwhile."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ IMAGES: t.Final = "/var/lib/libvirt/images"
 
 @pytest.fixture(scope="module")
 def machines(platform: Story, play: Play, tiny: t.Callable[[str, int], dict[str, t.Any]]) -> t.Iterator[None]:
-    others = platform.on("hv1", "virsh list --name --persistent").split()
+    running = platform.on("hv1", "virsh list --name --persistent").split()
+    others = platform.on("hv1", "virsh list --all --name --persistent").split()
     for name in others:
-        platform.on("hv1", f"virsh -q destroy {name}")
+        off = f"virsh -q destroy {name};" if name in running else ""
+        forgotten = f"virsh -q undefine {name} --keep-nvram --managed-save --snapshots-metadata"
+        platform.on("hv1", f"virsh dumpxml --inactive --security-info {name} > /root/{name}.xml; {off} {forgotten}")
     asked = {name: tiny(name, octet) for name, octet in OCTETS.items()}
     for name in ("stays1", "off1"):
         asked[name]["disks"] = [{"pool": "default", "size": 1, "format": "qcow2"}]
@@ -40,7 +43,8 @@ def machines(platform: Story, play: Play, tiny: t.Callable[[str, int], dict[str,
     play("xmpp", {MAINTENANCE: {"state": "absent"}}, *({VM: {"name": name, **goes}} for name in OCTETS))
     platform.on("hv2", f"rm -f {IMAGES}/stays1.qcow2 {IMAGES}/off1.qcow2 && virsh -q pool-refresh default")
     for name in others:
-        platform.on("hv1", f"virsh -q start {name}")
+        on = f"&& virsh -q start {name}" if name in running else ""
+        platform.on("hv1", f"virsh -q define /root/{name}.xml {on}")
 
 
 def here(story: Story, hypervisor: str, state: str = "running") -> set[str]:

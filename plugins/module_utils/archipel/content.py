@@ -77,7 +77,10 @@ class Source:
         while left:
             try:
                 chunk = self._file.read(min(CHUNK, left))
-            except self._faults as error:
+            except Exception as error:
+                # Which they are, is known where they are imported.
+                if not isinstance(error, self._faults):
+                    raise
                 raise OperationFailed(f"{self.name}: cannot be read further: {error}.") from error
             if not chunk:
                 raise OperationFailed(f"{self.name}: ended {left} bytes early, after {self.length - left}.")
