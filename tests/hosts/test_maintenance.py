@@ -1,7 +1,7 @@
 # Copyright (c) 2026, Archipel contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A hypervisor is emptied, and its machines come home. libvirt does not know meanwhile what earlier tests left there."""
+"""A hypervisor is emptied, and its machines come home. What other tests left there is unknown to libvirt meanwhile."""
 
 from __future__ import annotations
 
