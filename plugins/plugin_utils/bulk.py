@@ -12,7 +12,7 @@ import typing as t
 from ..module_utils._arguments import BULK, arguments_of
 from ..module_utils.archipel import errors
 from ..module_utils.archipel.bulk import together
-from ..module_utils.archipel.selection import fits
+from ..module_utils.archipel.selection import fits, is_pattern
 from .action import harmless
 from .fleet import from_platform
 from .hypervisor import HypervisorAction
@@ -74,7 +74,7 @@ def _hypervisors(client: Client, hypervisor: str, parameters: t.Mapping[str, t.A
     if not named and not sites:
         return [hypervisor]
     named = named or ["*"]
-    if not sites and not any(sign in name for name in named for sign in "*?["):
+    if not sites and not any(map(is_pattern, named)):
         return list(dict.fromkeys(named))
     there = from_platform(client, stale=True).hypervisors
     at_sites = [h.name for h in there if not sites or h.site in sites]

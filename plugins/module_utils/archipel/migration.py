@@ -660,7 +660,6 @@ def restore(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> None:
     if not (known := promise.get("snapshots")):
         return
     vm = promise["result"]["vm"]
-    names = ", ".join(t.cast(str, xmltree.read(xmltree.parse_trusted(xml), "name")) for xml in known["here"]["xml"])
     try:
         here = host.find(uuid=vm["uuid"])
         active = here is not None and here.status[0] in ACTIVE
@@ -674,6 +673,7 @@ def restore(host: Host, move: Move, promise: t.Mapping[str, t.Any]) -> None:
         else:
             raise NotFound(f"It is neither on {host.name} nor at the destination.")
     except ArchipelError as error:
+        names = ", ".join(t.cast(str, xmltree.read(xmltree.parse_trusted(xml), "name")) for xml in known["here"]["xml"])
         error.message = f"libvirt was made to forget the snapshots of {vm['name']} ({names}). {error.message}"
         raise
 

@@ -10,7 +10,6 @@ external one the images stay as they are, and the machine goes on in new ones th
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import functools
 import os.path
 import time
@@ -27,11 +26,11 @@ from .lifecycle import ACTIVE, RUNNING
 from .machine import WAIT_TIMEOUT as START_TIMEOUT
 from .machine import Machine, Result
 from .plan import Plan
+from .selection import fits, is_pattern
 
 WAIT_TIMEOUT = 600
 LONGEST_NAME = 100  # it becomes a part of file names
 DAY: t.Final = 86400
-_PATTERN: t.Final = frozenset("*?[")
 
 SNAPSHOT = Element(
     "snapshot",
@@ -153,7 +152,7 @@ class Tree:
         return found[:0:-1]
 
     def fitting(self, pattern: str) -> list[Snapshot]:
-        return [each for each in self if each.name == pattern or fnmatch.fnmatchcase(each.name, pattern)]
+        return [each for each in self if fits(each.name, pattern)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,13 +284,13 @@ class Snapshots(Host):
         return {"changed": False, "snapshots": found}
 
     def _with_snapshots(self, name: str | None, uuid: str | None) -> list[Machine]:
-        if uuid or (name and not _PATTERN & set(name)):
+        if uuid or (name and not is_pattern(name)):
             found = self.find(name=name, uuid=uuid)
             return [found] if found else []
         with doing(f"List the machines of {self.name}"):
             domains = self.connection.handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
         machines = sorted((Machine(self, domain) for domain in domains), key=lambda machine: machine.name)
-        return [m for m in machines if name is None or m.name == name or fnmatch.fnmatchcase(m.name, name)]
+        return [m for m in machines if name is None or fits(m.name, name)]
 
     @action(
         permission="snapshot",
@@ -470,7 +469,7 @@ class _Work:
             self._plan_description(self.there)
         if self.asked.among is not None:
             removed = [each for each in self.tree.fitting(self.asked.among) if each.name != self.asked.snapshot]
-            self._plan_retention(removed, new=int(fnmatch.fnmatchcase(self.asked.snapshot, self.asked.among)))
+            self._plan_retention(removed, new=int(fits(self.asked.snapshot, self.asked.among)))
 
     def _plan_description(self, there: Snapshot) -> None:
         asked, told = self.asked, there.told
@@ -613,7 +612,7 @@ class _Work:
 
     def plan_removal(self) -> None:
         asked = self.asked
-        if self.there is None and _PATTERN & set(asked.snapshot):
+        if self.there is None and is_pattern(asked.snapshot):
             found = self.tree.fitting(asked.snapshot)
         else:
             found = [self.there] if self.there else []
